@@ -1,0 +1,19 @@
+package fsm
+
+import "errors"
+
+// What a call can be answered with. The public package gives them its names.
+var (
+	ErrQueueFull  = errors.New("queue full")
+	ErrNotListed  = errors.New("peer is not on the allow list")
+	ErrNoRequest  = errors.New("no open request of that peer")
+	ErrAmbiguous  = errors.New("several open requests of that peer: name one")
+	ErrUnknown    = errors.New("no such exchange")
+	ErrAnswered   = errors.New("already answered")
+	ErrAbandoned  = errors.New("abandoned by its dialer")
+	ErrEnded      = errors.New("exchange has ended")
+	ErrFenced     = errors.New("peer halted: another process or an older journal uses this key")
+	ErrRolledBack = errors.New("peer halted: the journal is older than what the peer has seen")
+	ErrMismatch   = errors.New("peer halted: it knows another request under the same number")
+	ErrKeyReused  = errors.New("idempotency key used for a different message")
+)

@@ -1,0 +1,117 @@
+package fsm
+
+import (
+	"time"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// Ready is all that a turn has to do, in this order: write Batch (and sync it
+// if Batch.Sync), then carry out Actions, then settle Answers and hand out
+// Deliveries and Notices. If the batch can't be written nothing else of the
+// Ready may happen.
+type Ready struct {
+	Batch      Batch
+	Actions    []Action
+	Answers    []Answer
+	Deliveries []Delivery
+	Notices    []Notice
+	Deadline   time.Time // when to step a Tick at the latest; zero: never
+}
+
+// Batch is what is written to the journal at once, all or nothing.
+type Batch struct {
+	Records  []Record
+	Payloads []Payload // to store: those that came inline
+	Drop     []uint64  // payload numbers that no record names any more
+	Sync     bool      // something depends on it: an acknowledgement, an answer, a delivery
+}
+
+// Record is a key and its value; a nil Value deletes the key.
+type Record struct{ Key, Value []byte }
+
+// Empty reports whether there is nothing to write.
+func (b *Batch) Empty() bool {
+	return len(b.Records) == 0 && len(b.Payloads) == 0 && len(b.Drop) == 0
+}
+
+// Action is something for the P2P protocol to do. An action never returns an
+// outcome: what becomes of it comes back as an input.
+type Action interface{ action() }
+
+type (
+	// Dial opens a connection to a peer: answered by Connected or DialFailed.
+	Dial struct {
+		Peer      Peer
+		Addresses []string // empty: what the allow list says
+	}
+	// Send writes a frame, and its payload, on a stream; the stream is opened
+	// if it is this node's and isn't yet. A failure comes back as Closed.
+	Send struct {
+		Conn    Conn
+		Stream  Stream
+		Frame   wire.Frame
+		Payload Payload
+	}
+	// Accept reads the payload that was Offered on a stream: answered by
+	// Arrived or Closed.
+	Accept struct {
+		Conn   Conn
+		Stream Stream
+	}
+	// Reset ends a stream at once. Not answered.
+	Reset struct {
+		Conn   Conn
+		Stream Stream
+	}
+	// Disconnect closes a connection: answered by Disconnected. Graceful ends
+	// this node's streams, waits (bounded) until the peer has read all of them
+	// and ended its own, then closes; otherwise it is closed at once.
+	Disconnect struct {
+		Conn     Conn
+		Graceful bool
+	}
+)
+
+func (Dial) action()       {}
+func (Send) action()       {}
+func (Accept) action()     {}
+func (Reset) action()      {}
+func (Disconnect) action() {}
+
+// Answer settles a Call.
+type Answer struct {
+	Call  Call
+	Names []Name // Enqueue: of the requests, in their order
+	Err   error
+}
+
+// Delivery is an event for the application.
+type Delivery struct {
+	Kind     DeliveryKind
+	Name     Name
+	Peer     Peer   // the other side
+	Address  string // the other end's, as far as it is known
+	Lane     string
+	Time     time.Time // when it was stored
+	Deadline time.Time // the dialer's, zero without one
+	Payload  Payload   // of the request or the reply
+	Reason   string    // of a rejection
+	// Redelivered: given before, in this run or an earlier one.
+	Redelivered bool
+	// PossiblySeen: a journal was lost or set back, the application may have
+	// had this request under the same name before.
+	PossiblySeen bool
+}
+
+// DeliveryKind is what a Delivery tells.
+type DeliveryKind uint8
+
+const (
+	RequestReceived  DeliveryKind = iota + 1 // a peer's request: answer or reject it
+	RequestAbandoned                         // its dialer gave up a request that was handed out
+	ReplyReceived                            // the end of an exchange made here: answered
+	RequestRejected                          // … rejected by the responder
+	RequestExpired                           // … its deadline passed
+	RequestCancelled                         // … cancelled
+)
