@@ -158,15 +158,15 @@ type Notice struct {
 type NoticeKind uint8
 
 const (
-	MessageDropped   NoticeKind = iota + 1 // a frame came that could not be taken
-	ConnectionLimit                        // of a peer, an IP or in total: Detail says which
-	Violation                              // the peer broke the protocol and was disconnected
-	StrangerRefused                        // a peer that isn't on the allow list
-	IdentityMismatch                       // an address proved another key than its peer's
-	PeerSuspended                          // off the allow list with exchanges open
-	PeerFenced                             // another process uses this key, or the journal was lost: halted
-	JournalRolledBack                      // this node's journal is older than what the peer has seen: halted
-	PeerMismatch                           // the peer knows another request under a number: halted
-	PeerLostJournal                        // the peer denies what it had acknowledged
-	JournalTrouble                         // nothing can be stored: nothing more is accepted
+	MessageDropped    NoticeKind = iota + 1 // a frame came that could not be taken
+	ConnectionLimit                         // of a peer, an IP or in total: Detail says which
+	Violation                               // the peer broke the protocol and was disconnected
+	StrangerRefused                         // a peer that isn't on the allow list
+	IdentityMismatch                        // an address proved another key than its peer's
+	PeerSuspended                           // off the allow list with exchanges open
+	PeerFenced                              // another process uses this key, or the journal was lost: halted
+	JournalRolledBack                       // this node's journal is older than what the peer has seen: halted
+	PeerMismatch                            // the peer knows another request under a number: halted
+	PeerLostJournal                         // the peer denies what it had acknowledged
+	JournalTrouble                          // nothing can be stored: nothing more is accepted
 )
