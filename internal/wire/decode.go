@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // DecodeHeader reads a frame's header, without the length before it. Fields
 // may come in any order and, as in all of protobuf, the last of several counts;
@@ -59,7 +63,9 @@ func DecodeHeader(header []byte) (Frame, error) {
 		case laneField:
 			lane = v
 		case textField:
-			text = v
+			if text = v; !utf8.Valid(v) {
+				return Frame{}, bad("text is not UTF-8")
+			}
 		}
 	}
 	if f.Kind.known() {
