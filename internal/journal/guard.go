@@ -1,0 +1,211 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// guard stands between Pebble and the file system.
+//
+// It checks every log before Pebble replays it, for Pebble takes some damage
+// for the end of the log. It makes files readable by their owner alone. And
+// once the journal has failed it changes nothing on disk any more: Pebble means
+// a fatal error to end the process, and if that doesn't happen it may go on to
+// delete logs whose successor was never written.
+type guard struct {
+	vfs.FS
+	failure *failure
+	inspect func(fs vfs.FS, name string) error // called before a log is read
+
+	mu   sync.Mutex
+	lock *fileLock
+}
+
+// Open lets a log be read when it isn't damaged.
+func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	if err := g.inspect(g.FS, name); err != nil {
+		return nil, err
+	}
+	return g.FS.Open(name, opts...)
+}
+
+// Create is also where flushes and compactions end that Pebble would try again
+// and again, without a pause, after the journal has failed.
+func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := g.failure.check(); err != nil {
+		if filepath.Ext(name) == ".sst" {
+			runtime.Goexit() // a goroutine of Pebble's own: tables are made nowhere else
+		}
+		return nil, err
+	}
+	return g.own(name)(g.FS.Create(name, category))
+}
+
+func (g *guard) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	if err := g.failure.check(); err != nil {
+		return nil, err
+	}
+	return g.own(name)(g.FS.OpenReadWrite(name, category, opts...))
+}
+
+func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := g.failure.check(); err != nil {
+		return nil, err
+	}
+	return g.own(newname)(g.FS.ReuseForWrite(oldname, newname, category))
+}
+
+// own takes a file just opened for writing into the guard.
+func (g *guard) own(name string) func(vfs.File, error) (vfs.File, error) {
+	return func(f vfs.File, err error) (vfs.File, error) {
+		if err != nil {
+			return nil, err
+		}
+		if f.Fd() != vfs.InvalidFd {
+			if err := os.Chmod(name, 0o600); err != nil {
+				f.Close()
+				return nil, err
+			}
+		}
+		return &guardedFile{File: f, failure: g.failure}, nil
+	}
+}
+
+func (g *guard) Link(oldname, newname string) error {
+	if err := g.failure.check(); err != nil {
+		return err
+	}
+	return g.FS.Link(oldname, newname)
+}
+
+func (g *guard) Remove(name string) error {
+	if err := g.failure.check(); err != nil {
+		return err
+	}
+	return g.FS.Remove(name)
+}
+
+func (g *guard) RemoveAll(name string) error {
+	if err := g.failure.check(); err != nil {
+		return err
+	}
+	return g.FS.RemoveAll(name)
+}
+
+func (g *guard) Rename(oldname, newname string) error {
+	if err := g.failure.check(); err != nil {
+		return err
+	}
+	return g.FS.Rename(oldname, newname)
+}
+
+// MkdirAll makes directories that only their owner can look into.
+func (g *guard) MkdirAll(dir string, _ fs.FileMode) error {
+	if err := g.failure.check(); err != nil {
+		return err
+	}
+	return g.FS.MkdirAll(dir, 0o700)
+}
+
+// Unwrap gives Pebble the file system below.
+func (g *guard) Unwrap() vfs.FS { return g.FS }
+
+// Lock turns a lock held elsewhere into ErrLocked.
+func (g *guard) Lock(name string) (io.Closer, error) {
+	closer, err := g.FS.Lock(name)
+	if err != nil {
+		if lockHeld(err) {
+			return nil, fmt.Errorf("%w: %s: stop the other process, or give this one a directory of its own",
+				ErrLocked, g.PathDir(g.PathDir(name)))
+		}
+		return nil, err
+	}
+	if vfs.Root(g.FS) == vfs.Default {
+		if err := os.Chmod(name, 0o600); err != nil {
+			return nil, errors.Join(err, closer.Close())
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lock = &fileLock{closer: closer}
+	return g.lock, nil
+}
+
+// lockHeld tells a lock that someone holds from one that can't be made. Within
+// one process the file system has only words for it.
+func lockHeld(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK) ||
+		err.Error() == "lock held by current process"
+}
+
+// unlock releases the directory of a database that is abandoned, not closed.
+// That is safe: it can't write any more.
+func (g *guard) unlock() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.lock == nil {
+		return nil
+	}
+	return g.lock.Close()
+}
+
+// fileLock is released once, whoever comes first.
+type fileLock struct {
+	once   sync.Once
+	closer io.Closer
+}
+
+func (l *fileLock) Close() (err error) {
+	l.once.Do(func() { err = l.closer.Close() })
+	return err
+}
+
+// guardedFile takes no more bytes once the journal has failed.
+type guardedFile struct {
+	vfs.File
+	failure *failure
+}
+
+func (f *guardedFile) Write(p []byte) (int, error) {
+	if err := f.failure.check(); err != nil {
+		return 0, err
+	}
+	return f.File.Write(p)
+}
+
+func (f *guardedFile) WriteAt(p []byte, offset int64) (int, error) {
+	if err := f.failure.check(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, offset)
+}
+
+func (f *guardedFile) Sync() error {
+	if err := f.failure.check(); err != nil {
+		return err
+	}
+	return f.File.Sync()
+}
+
+func (f *guardedFile) SyncTo(length int64) (bool, error) {
+	if err := f.failure.check(); err != nil {
+		return false, err
+	}
+	return f.File.SyncTo(length)
+}
+
+func (f *guardedFile) SyncData() error {
+	if err := f.failure.check(); err != nil {
+		return err
+	}
+	return f.File.SyncData()
+}

@@ -1,0 +1,230 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options says how a journal is opened. The zero value of a field means its
+// default.
+type Options struct {
+	// Owner is the peer ID that the journal belongs to. It is stored when the
+	// journal is created; opening it for another is refused with ErrOwner.
+	Owner string
+	// CacheBytes is how many bytes of payloads are held in memory; default 8 MiB.
+	CacheBytes int64
+	// MinFree is how many bytes of free disk Low demands; default 256 MiB.
+	MinFree uint64
+	// Logger hears what is cut and what fails; default slog.Default.
+	Logger *slog.Logger
+	// FS is for tests; default the disk.
+	FS vfs.FS
+}
+
+const (
+	defaultCacheBytes = 8 << 20
+	defaultMinFree    = 256 << 20
+
+	recordsDir  = "records"  // Pebble's files
+	payloadsDir = "payloads" // those of large payloads
+)
+
+// Journal keeps records and payloads. Its methods may be called at once.
+type Journal struct {
+	dir     string
+	fs      vfs.FS
+	minFree uint64
+	store   store
+	files   *payloadFiles
+	cache   *cache
+	failure *failure
+	batches sync.Pool
+	closed  atomic.Bool
+
+	numbers    sync.Mutex
+	next       uint64 // payload number to give
+	reservedTo uint64 // numbers below it may be given without a sync
+	firstNew   uint64 // numbers from it on are of this run
+}
+
+// Open opens the journal in dir, or creates it; with an empty dir it is kept in
+// memory, and lost when it is closed. Errors match ErrLocked, ErrOwner,
+// ErrVersion, ErrDamaged or ErrFailed, or are the file system's.
+func Open(dir string, o Options) (*Journal, error) {
+	o = o.withDefaults()
+	j := &Journal{dir: dir, fs: o.FS, minFree: o.MinFree, cache: newCache(o.CacheBytes), failure: newFailure()}
+	j.batches.New = func() any { return &Batch{journal: j} }
+	if err := j.openStore(o); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := j.recover(o); err != nil {
+		return nil, fmt.Errorf("open journal: %w", errors.Join(err, j.store.close()))
+	}
+	return j, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.MinFree == 0 {
+		o.MinFree = defaultMinFree
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	return o
+}
+
+func (j *Journal) openStore(o Options) error {
+	if j.dir == "" {
+		j.fs = vfs.NewMem()
+		j.store = newMemoryStore()
+		return nil
+	}
+	if o.FS == vfs.Default {
+		// Locks within one process go by name: there must be one name only.
+		absolute, err := filepath.Abs(j.dir)
+		if err != nil {
+			return err
+		}
+		if real, err := filepath.EvalSymlinks(absolute); err == nil {
+			absolute = real
+		}
+		j.dir = absolute
+	}
+	inspector := &inspector{log: o.Logger}
+	guard := &guard{FS: o.FS, failure: j.failure, inspect: inspector.inspect}
+	j.fs = guard
+	records := j.fs.PathJoin(j.dir, recordsDir)
+	if err := j.fs.MkdirAll(records, 0o700); err != nil {
+		return err
+	}
+	if err := checkFormat(j.fs, records); err != nil {
+		return err
+	}
+	store, err := openPebble(records, guard, false, j.failure, o.Logger)
+	if err != nil {
+		return err
+	}
+	j.store = store
+	return nil
+}
+
+// checkFormat reads from a file's name which database format is in use, before
+// Pebble refuses an unknown one in words that help nobody.
+func checkFormat(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		marker, ok := strings.CutPrefix(name, "marker.format-version.")
+		if !ok {
+			continue
+		}
+		_, version, _ := strings.Cut(marker, ".")
+		if v, err := strconv.ParseUint(version, 10, 64); err == nil && v > newestFormat {
+			return fmt.Errorf("%w: %s has database format %d, this program knows %d: run the release that wrote it, or a later one",
+				ErrVersion, dir, v, newestFormat)
+		}
+	}
+	return nil
+}
+
+// recover learns whose the journal is and what lies in it.
+func (j *Journal) recover(o Options) error {
+	if err := j.checkOwner(o.Owner); err != nil {
+		return err
+	}
+	files, err := openPayloadFiles(j.fs, j.fs.PathJoin(j.dir, payloadsDir), o.Logger)
+	if err != nil {
+		return err
+	}
+	j.files = files
+	if err := syncDir(j.fs, j.fs.PathJoin(j.dir, ".")); err != nil {
+		return err
+	}
+	return j.recoverNumbers()
+}
+
+// checkOwner compares the header row with the owner, or writes it into a new
+// journal.
+func (j *Journal) checkOwner(owner string) error {
+	key := []byte{headerRow}
+	err := j.row(key, func(stored []byte) error {
+		if !bytes.Equal(stored, []byte(owner)) {
+			return fmt.Errorf("%w: %s is of %q, not of %q: give this key a directory of its own", ErrOwner, j.dir, stored, owner)
+		}
+		return nil
+	})
+	if !errors.Is(err, errNoRow) {
+		return err
+	}
+	b := j.store.begin()
+	b.set(headerRow, nil, []byte(owner))
+	return b.commit(true)
+}
+
+// Dir is the journal's directory, empty when it is in memory.
+func (j *Journal) Dir() string { return j.dir }
+
+// Low reports whether the disk has less free space than Options.MinFree: time
+// to take in no more. It asks the file system each time, which costs about a
+// microsecond.
+func (j *Journal) Low() bool {
+	if j.dir == "" || j.check() != nil {
+		return false
+	}
+	usage, err := j.fs.GetDiskUsage(j.dir)
+	return err == nil && usage.AvailBytes < j.minFree
+}
+
+// Stats are numbers for a person or a monitor.
+type Stats struct {
+	RecordBytes    uint64 // of records and small payloads, with the log
+	PayloadFiles   int    // payloads of at least FileSize
+	PayloadBytes   int64  // of their files
+	CachedPayloads int
+	CachedBytes    int64
+	FreeBytes      uint64 // on the disk; 0 in memory
+}
+
+// Stats counts what the journal holds. A failed or closed journal has none.
+func (j *Journal) Stats() Stats {
+	if j.check() != nil {
+		return Stats{}
+	}
+	var s Stats
+	s.RecordBytes = j.store.size()
+	s.PayloadFiles, s.PayloadBytes = j.files.stats()
+	s.CachedPayloads, s.CachedBytes = j.cache.stats()
+	if j.dir != "" {
+		if usage, err := j.fs.GetDiskUsage(j.dir); err == nil {
+			s.FreeBytes = usage.AvailBytes
+		}
+	}
+	return s
+}
+
+// Close ends the journal. Nothing else may be called meanwhile. Files that were
+// dropped and not unlinked yet are swept at the next start.
+func (j *Journal) Close() error {
+	if j.closed.Swap(true) {
+		return nil
+	}
+	j.files.removals.Wait()
+	return j.store.close()
+}
