@@ -92,8 +92,9 @@ func (id ID) Short() string {
 // Bytes returns the binary form, which [FromBytes] reads; empty for the zero ID.
 func (id ID) Bytes() []byte { return []byte(id.multihash) }
 
-// Compare orders IDs by their base58 text, as a reader would.
-func (id ID) Compare(other ID) int { return cmp.Compare(id.String(), other.String()) }
+// Compare orders IDs as their base58 texts are ordered. (Base58 keeps the order
+// of bytes for IDs of one kind of key, and the kinds differ in the second byte.)
+func (id ID) Compare(other ID) int { return cmp.Compare(id.multihash, other.multihash) }
 
 // MarshalText returns the base58 form; the zero ID gives the empty text.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }

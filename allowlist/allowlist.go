@@ -1,0 +1,148 @@
+// Package allowlist says who may connect: the peers whose frames are read, and
+// where they are dialled.
+//
+// A [List] is made in the program with [New], or from a file with [Load]:
+//
+//	[[peer]]
+//	id = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
+//	name = "alice"
+//	addresses = ["/ip4/10.0.0.7/tcp/4001", "alice.example.org:4001"]
+//
+// Only id is required. A peer without addresses can't be dialled, but may dial.
+// A file is read strictly: what isn't understood is refused, with its line, since
+// a key that is silently passed over could be the one that shuts somebody out.
+//
+// A list changes while it is in use: [List.Add], [List.Remove] and [List.Replace]
+// take effect with the next [List.Admits], and [List.OnChange] tells of it. To
+// follow a file, load it again and give its [List.Members] to Replace.
+package allowlist
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-p2p/parley/identity"
+)
+
+// List says who may connect. All methods may be called by many goroutines at
+// once, also out of a callback of OnChange.
+type List struct {
+	everyone bool
+	// current is never modified once it is here. Admits is asked for every frame
+	// and reads it without a lock.
+	current atomic.Pointer[table]
+	writing sync.Mutex // held to replace current
+	changes changes
+}
+
+// table is one state of a list. It doesn't change.
+type table struct {
+	byID   map[identity.ID]Member
+	byName map[string]identity.ID
+	sorted []Member // by name, those without one last and by ID
+}
+
+// New makes a list of these members. Where one of them is wrong, the error is a
+// *[FieldError].
+func New(members ...Member) (*List, error) {
+	first, err := tableOf(members)
+	if err != nil {
+		return nil, err
+	}
+	l := &List{}
+	l.current.Store(first)
+	return l, nil
+}
+
+// Everyone makes a list that admits every peer, for experiments on a network of
+// one's own. Members can be added to it for their names and addresses; it
+// admits everyone all the same.
+func Everyone() *List {
+	l := &List{everyone: true}
+	l.current.Store(&table{})
+	return l
+}
+
+// tableOf checks members and sorts them.
+func tableOf(members []Member) (*table, error) {
+	if len(members) > MaxMembers {
+		return nil, ErrTooMany
+	}
+	t := &table{byID: make(map[identity.ID]Member, len(members)), byName: make(map[string]identity.ID)}
+	indexOf := make(map[identity.ID]int, len(members))
+	for i, m := range members {
+		m, err := m.checked(i)
+		if err != nil {
+			return nil, err
+		}
+		if earlier, taken := indexOf[m.ID]; taken {
+			return nil, &FieldError{Member: i, Field: "id", Earlier: earlier, Err: ErrDuplicate}
+		}
+		indexOf[m.ID] = i
+		if holder, taken := t.byName[m.Name]; taken && m.Name != "" {
+			return nil, &FieldError{Member: i, Field: "name", Earlier: indexOf[holder], Err: ErrDuplicate}
+		}
+		t.byID[m.ID], t.byName[m.Name] = m, m.ID
+	}
+	delete(t.byName, "")
+	t.sorted = slices.SortedFunc(maps.Values(t.byID), compare)
+	return t, nil
+}
+
+// compare orders members for a reader.
+func compare(a, b Member) int {
+	switch {
+	case a.Name == b.Name:
+		return a.ID.Compare(b.ID)
+	case a.Name == "":
+		return 1
+	case b.Name == "":
+		return -1
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
+// Admits reports whether a peer may connect. It takes no lock and allocates
+// nothing. Nobody with the zero ID is ever admitted.
+func (l *List) Admits(id identity.ID) bool {
+	if l.everyone {
+		return !id.IsZero()
+	}
+	_, listed := l.current.Load().byID[id]
+	return listed
+}
+
+// IsEveryone reports whether the list was made by [Everyone].
+func (l *List) IsEveryone() bool { return l.everyone }
+
+// Addresses returns where to dial a member, as multiaddrs; nil where the list
+// knows no address of it.
+func (l *List) Addresses(id identity.ID) []string {
+	return slices.Clone(l.current.Load().byID[id].Addresses)
+}
+
+// Member returns the member with this ID.
+func (l *List) Member(id identity.ID) (Member, bool) {
+	m, listed := l.current.Load().byID[id]
+	return m.clone(), listed
+}
+
+// Find returns the member with this name, or the one whose ID begins with this
+// text; a peer ID in any form of [identity.ParseID] will do as well. A name goes
+// before an ID. Otherwise the error matches [ErrUnknown] or [ErrAmbiguous].
+func (l *List) Find(nameOrPrefix string) (Member, error) {
+	return l.current.Load().find(nameOrPrefix)
+}
+
+// Members returns the members in the order of their names; those without a name
+// come last, in the order of their IDs.
+func (l *List) Members() []Member {
+	members := slices.Clone(l.current.Load().sorted)
+	for i := range members {
+		members[i] = members[i].clone()
+	}
+	return members
+}

@@ -1,0 +1,163 @@
+package allowlist
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/parley-p2p/parley/identity"
+)
+
+// maxFile is the largest file read, in bytes: it has room for MaxMembers with
+// all that they may have.
+const maxFile = 64 << 20
+
+// document is the file as TOML has it.
+type document struct {
+	Peer []entry `toml:"peer"`
+}
+
+type entry struct {
+	ID        string   `toml:"id"`
+	Name      string   `toml:"name,omitempty"`
+	Addresses []string `toml:"addresses,omitempty"`
+}
+
+// Load reads a list from a file in the form that the package comment shows. An
+// error is a *[FileError] with the place; an empty file is a list that admits
+// nobody.
+func Load(path string) (*List, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("allow list: %w", err) // it has the path
+	}
+	defer file.Close() // only read
+	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("allow list: %w", err)
+	}
+	list, err := decode(content)
+	var wrong *FileError
+	if errors.As(err, &wrong) {
+		wrong.Path = path
+	}
+	return list, err
+}
+
+// decode reads the content of a file. Its errors are *[FileError] without a path.
+func decode(content []byte) (*List, error) {
+	if len(content) > maxFile {
+		return nil, &FileError{Err: fmt.Errorf("the file is larger than %d bytes", maxFile)}
+	}
+	var doc document
+	decoder := toml.NewDecoder(bytes.NewReader(content)).DisallowUnknownFields()
+	if err := decoder.Decode(&doc); err != nil {
+		return nil, tomlError(err)
+	}
+	at := locate(content)
+	if len(at) != len(doc.Peer) { // TOML has other ways to say the same
+		return nil, &FileError{Err: errors.New("put every peer under a line [[peer]] of its own")}
+	}
+	members := make([]Member, len(doc.Peer))
+	for i, peer := range doc.Peer {
+		var id identity.ID
+		if err := id.UnmarshalText([]byte(peer.ID)); err != nil {
+			return nil, at.wrong(&FieldError{Member: i, Field: "id", Err: err})
+		}
+		members[i] = Member{ID: id, Name: peer.Name, Addresses: peer.Addresses}
+	}
+	list, err := New(members...)
+	if err != nil {
+		return nil, at.wrong(err)
+	}
+	return list, nil
+}
+
+// tomlError gives an error of the TOML decoder its place.
+func tomlError(err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		first := &unknown.Errors[0] // there is one at least
+		line, column := first.Position()
+		return &FileError{Line: line, Column: column, Err: fmt.Errorf("unknown key %q: the file is made of [[peer]] with id, name and addresses",
+			strings.Join(first.Key(), "."))}
+	}
+	var wrong *toml.DecodeError
+	if errors.As(err, &wrong) {
+		line, column := wrong.Position()
+		return &FileError{Line: line, Column: column, Err: wrong}
+	}
+	return &FileError{Err: err}
+}
+
+// Save writes the list to a file that [Load] reads. A file of that name is
+// replaced, with all comments in it; at no time is half a file there. When Save
+// returns without an error the file is on disk. A list made by [Everyone] is
+// refused with [ErrEveryone].
+func (l *List) Save(path string) error {
+	if l.everyone {
+		return fmt.Errorf("allow list %s: %w", path, ErrEveryone)
+	}
+	content, err := encode(l.current.Load())
+	if err != nil {
+		return fmt.Errorf("allow list %s: %w", path, err)
+	}
+	if err := replaceFile(path, content); err != nil {
+		return fmt.Errorf("save allow list: %w", err)
+	}
+	return nil
+}
+
+func encode(t *table) ([]byte, error) {
+	var doc document
+	for _, m := range t.sorted {
+		doc.Peer = append(doc.Peer, entry{ID: m.ID.String(), Name: m.Name, Addresses: m.Addresses})
+	}
+	content := bytes.NewBufferString("# The peers that may connect to this node.\n\n")
+	if len(doc.Peer) == 0 {
+		return content.Bytes(), nil
+	}
+	err := toml.NewEncoder(content).Encode(doc)
+	return content.Bytes(), err
+}
+
+// replaceFile writes a file beside the one of that name, syncs it and renames it.
+func replaceFile(path string, content []byte) error {
+	draft := path + "." + rand.Text() + ".new"
+	file, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(draft, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(draft))
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+// syncDirectory makes a rename durable. Windows can't sync a directory, and
+// needn't.
+func syncDirectory(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	directory, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}
