@@ -1,0 +1,100 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+)
+
+// maxAddresses bounds how many addresses of a peer one dial tries.
+const maxAddresses = 16
+
+// dial carries out a Dial: Connected or DialFailed comes of it.
+func (p *Protocol) dial(d fsm.Dial) {
+	id := idOf(d.Peer)
+	if err := p.gate.startDial(id); err != nil {
+		p.report(fsm.DialFailed{Peer: d.Peer, Err: err})
+		return
+	}
+	c, address, err := p.connect(id, d.Addresses)
+	if refused := p.gate.admit(id); err != nil && refused != nil {
+		err = refused // while it was dialled
+	}
+	if err != nil {
+		p.gate.endDial(id)
+		p.report(fsm.DialFailed{Peer: d.Peer, Err: err})
+		return
+	}
+	p.serve(c, address, true, func() { p.gate.endDial(id) })
+}
+
+// connect tries the addresses in turn, each for at most DialTimeout, until one
+// proves the peer's key. All their errors come back together.
+func (p *Protocol) connect(id peer.ID, addresses []string) (transport.CapableConn, string, error) {
+	member, err := listed(id)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(addresses) == 0 {
+		addresses = p.config.Allow.Addresses(member)
+	}
+	if len(addresses) == 0 {
+		return nil, "", ErrNoAddress
+	}
+	if len(addresses) > maxAddresses {
+		addresses = addresses[:maxAddresses]
+	}
+	var errs []error
+	for _, address := range addresses {
+		resolved, err := p.resolve(member, address)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", address, err))
+			continue
+		}
+		for _, m := range resolved {
+			c, err := p.connectTo(id, m)
+			if err == nil {
+				return c, m.String(), nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", m, err))
+		}
+		if p.ctx.Err() != nil {
+			return nil, "", ErrClosed
+		}
+	}
+	return nil, "", errors.Join(errs...)
+}
+
+func (p *Protocol) resolve(member identity.ID, address string) ([]ma.Multiaddr, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.config.DialTimeout)
+	defer cancel()
+	return resolve(ctx, member, address)
+}
+
+// connectTo dials one address. Noise ends the handshake when another key is
+// proved, so that such a connection never carries a payload.
+func (p *Protocol) connectTo(id peer.ID, address ma.Multiaddr) (transport.CapableConn, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.config.DialTimeout)
+	defer cancel()
+	c, err := p.stack.transport.Dial(ctx, address, id)
+	var mismatch sec.ErrPeerIDMismatch
+	if errors.As(err, &mismatch) {
+		p.notices.post(fsm.Notice{
+			Kind: fsm.IdentityMismatch, Peer: peerOf(id), Address: address.String(),
+			Detail: fmt.Sprintf("the address proved to be of %s", mismatch.Actual),
+		})
+		return nil, fmt.Errorf("%w: it is of %s", ErrIdentityMismatch, mismatch.Actual)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}

@@ -1,0 +1,21 @@
+package p2p
+
+import "errors"
+
+// Why a dial failed or a connection ended. fsm.ErrNotListed is one of them too.
+var (
+	ErrNoAddress        = errors.New("no address to dial: give one with the request or on the allow list")
+	ErrIdentityMismatch = errors.New("the address proved another key than the peer's")
+	ErrSelf             = errors.New("a node can't dial itself")
+	ErrConnectionLimit  = errors.New("connection limit reached")
+	ErrShunned          = errors.New("the peer broke the protocol and is kept out for a while")
+	ErrClosed           = errors.New("the P2P protocol is closed")
+)
+
+// ViolationError is the end of a connection whose peer broke the protocol.
+type ViolationError struct {
+	Rule string // the rule that was broken; nothing that the peer sent
+}
+
+// Error names the rule.
+func (e *ViolationError) Error() string { return "protocol violation: " + e.Rule }

@@ -1,0 +1,232 @@
+package p2p
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/parley-p2p/parley/internal/fsm"
+)
+
+const (
+	firstShun = time.Second     // how long a peer is kept out after its first violation
+	lastShun  = 5 * time.Minute // to which that doubles
+	shunFor   = time.Hour       // after this long without one it is forgotten
+	maxShun   = 4096            // peers remembered
+)
+
+// gate is libp2p's connection gater: the upgrader asks it when a socket was
+// accepted, before anything is spent on it, and again when the peer has proved
+// its key. It counts what it lets in, and the sockets tell it when they close.
+type gate struct {
+	config  Config
+	self    peer.ID
+	notices *notices
+	now     func() time.Time
+
+	mu         sync.Mutex
+	sockets    int // accepted and not closed
+	handshakes int // of them, those that haven't proved a key
+	byIP       map[netip.Prefix]int
+	inbound    map[peer.ID]int // connections that the peer dialled
+	outbound   map[peer.ID]int // connections and attempts of this node
+	shunned    map[peer.ID]shun
+}
+
+type shun struct {
+	until time.Time
+	next  time.Duration
+}
+
+func newGate(c Config, self peer.ID, n *notices) *gate {
+	return &gate{
+		config:   c,
+		self:     self,
+		notices:  n,
+		now:      time.Now,
+		byIP:     make(map[netip.Prefix]int),
+		inbound:  make(map[peer.ID]int),
+		outbound: make(map[peer.ID]int),
+		shunned:  make(map[peer.ID]shun),
+	}
+}
+
+// InterceptAccept limits the sockets in all, of one IP and in handshake.
+func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
+	s, ok := c.(*socket)
+	if !ok {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limit := ""
+	switch {
+	case g.sockets >= g.config.MaxConnections:
+		limit = fmt.Sprintf("MaxConnections: %d in total", g.config.MaxConnections)
+	case g.byIP[s.ip] >= g.config.MaxConnectionsPerIP:
+		limit = fmt.Sprintf("MaxConnectionsPerIP: %d from one IP", g.config.MaxConnectionsPerIP)
+	case g.handshakes >= g.config.MaxPendingHandshakes:
+		limit = fmt.Sprintf("MaxPendingHandshakes: %d that have not proved a key", g.config.MaxPendingHandshakes)
+	}
+	if limit != "" {
+		g.notices.post(fsm.Notice{Kind: fsm.ConnectionLimit, Address: c.RemoteMultiaddr().String(), Detail: limit})
+		return false
+	}
+	g.sockets++
+	g.handshakes++
+	g.byIP[s.ip]++
+	s.state = shaking
+	return true
+}
+
+// InterceptSecured asks the allow list, for connections of both directions,
+// and limits those that one peer has dialled.
+func (g *gate) InterceptSecured(direction network.Direction, id peer.ID, c network.ConnMultiaddrs) bool {
+	address := c.RemoteMultiaddr().String()
+	if err := g.admit(id); err != nil {
+		g.notices.post(fsm.Notice{Kind: fsm.StrangerRefused, Peer: peerOf(id), Address: address, Detail: err.Error()})
+		return false
+	}
+	if direction == network.DirOutbound {
+		return true
+	}
+	s := c.(*socket)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inbound[id] >= g.config.MaxConnectionsPerPeer {
+		g.notices.post(fsm.Notice{
+			Kind: fsm.ConnectionLimit, Peer: peerOf(id), Address: address,
+			Detail: fmt.Sprintf("MaxConnectionsPerPeer: %d from one peer", g.config.MaxConnectionsPerPeer),
+		})
+		return false
+	}
+	if s.state == shaking {
+		g.handshakes--
+		g.inbound[id]++
+		s.state, s.peer = proved, id
+	}
+	return true
+}
+
+// The other questions are the swarm's, which there is none of.
+func (g *gate) InterceptPeerDial(peer.ID) bool               { return true }
+func (g *gate) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
+func (g *gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) {
+	return true, 0
+}
+
+// admit is the rule for both directions: whom this node talks to at all.
+func (g *gate) admit(id peer.ID) error {
+	if id == g.self {
+		return ErrSelf
+	}
+	member, err := listed(id)
+	if err != nil {
+		return err
+	}
+	if !g.config.Allow.Admits(member) {
+		return fsm.ErrNotListed
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.now().Before(g.shunned[id].until) {
+		return ErrShunned
+	}
+	return nil
+}
+
+// leave undoes what a socket was counted for.
+func (g *gate) leave(s *socket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch s.state {
+	case refused:
+		return
+	case shaking:
+		g.handshakes--
+	case proved:
+		decrement(g.inbound, s.peer)
+	}
+	s.state = refused
+	g.sockets--
+	decrement(g.byIP, s.ip)
+}
+
+// startDial counts an attempt to connect, until endDial; the connection that
+// comes of it goes on counting.
+func (g *gate) startDial(id peer.ID) error {
+	if err := g.admit(id); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.outbound[id] >= g.config.MaxConnectionsPerPeer {
+		return fmt.Errorf("%w: MaxConnectionsPerPeer is %d", ErrConnectionLimit, g.config.MaxConnectionsPerPeer)
+	}
+	g.outbound[id]++
+	return nil
+}
+
+func (g *gate) endDial(id peer.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	decrement(g.outbound, id)
+}
+
+// shun keeps a peer out after a violation, for twice as long as the last time.
+func (g *gate) shun(id peer.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	if len(g.shunned) >= maxShun {
+		for old, s := range g.shunned {
+			if now.Sub(s.until) > shunFor || len(g.shunned) >= maxShun {
+				delete(g.shunned, old)
+			}
+		}
+	}
+	s := g.shunned[id]
+	if s.next == 0 || now.Sub(s.until) > shunFor {
+		s.next = firstShun
+	}
+	g.shunned[id] = shun{until: now.Add(s.next), next: min(2*s.next, lastShun)}
+}
+
+func decrement[K comparable](counts map[K]int, key K) {
+	if counts[key]--; counts[key] <= 0 {
+		delete(counts, key)
+	}
+}
+
+// socket is an accepted TCP connection that tells the gate when it closes.
+type socket struct {
+	manet.Conn
+	gate *gate
+	ip   netip.Prefix // the address it came from, IPv6 by its /64
+
+	// Under gate.mu.
+	state socketState
+	peer  peer.ID
+}
+
+type socketState uint8
+
+const (
+	refused socketState = iota // not counted: not let in, or closed
+	shaking                    // in handshake
+	proved                     // has proved to be of peer
+)
+
+// Close closes the socket, more than once if libp2p does.
+func (s *socket) Close() error {
+	err := s.Conn.Close()
+	s.gate.leave(s)
+	return err
+}

@@ -1,0 +1,280 @@
+// Package p2p is the P2P protocol: all of libp2p's connections and streams
+// behind three channels.
+package p2p
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/multiformats/go-multistream"
+
+	"github.com/parley-p2p/parley/internal/fsm"
+)
+
+// maxInputs bounds the inputs that wait for the mediator. Beyond them every
+// stream waits with the frame that it has read.
+const maxInputs = 1024
+
+// Protocol is a node's side of the network. Its methods may be called by many
+// goroutines at once.
+type Protocol struct {
+	config    Config
+	log       *slog.Logger
+	self      peer.ID
+	gate      *gate
+	notices   *notices
+	stack     *stack
+	protocols *multistream.MultistreamMuxer[protocol.ID]
+	listeners []transport.Listener
+
+	sender   chan []fsm.Action
+	receiver chan fsm.Input
+
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	inbound atomic.Uint64 // streams opened by peers so far
+
+	mu          sync.Mutex
+	closed      bool
+	connections map[fsm.Conn]*connection
+	last        fsm.Conn
+	touched     []*stream // of dispatch: has frames to be flushed
+}
+
+// Listen starts the protocol: it listens where it is told to, and dials.
+func Listen(config Config) (*Protocol, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	self, err := peer.IDFromPrivateKey(config.Key.Libp2p())
+	if err != nil {
+		return nil, fmt.Errorf("derive the peer ID: %w", err)
+	}
+	p := &Protocol{
+		config:      config,
+		log:         config.Logger,
+		self:        self,
+		notices:     newNotices(),
+		protocols:   multistream.NewMultistreamMuxer[protocol.ID](),
+		sender:      make(chan []fsm.Action),
+		receiver:    make(chan fsm.Input, maxInputs),
+		connections: make(map[fsm.Conn]*connection),
+	}
+	p.protocols.AddHandler(exchangeProtocol, nil)
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.gate = newGate(config, self, p.notices)
+	if p.stack, err = newStack(config, p.gate); err != nil {
+		return nil, err
+	}
+	if err := p.listen(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	p.running.Go(func() { p.notices.deliver(p.ctx) })
+	p.running.Go(p.dispatch)
+	for _, l := range p.listeners {
+		p.running.Go(func() { p.accept(l) })
+	}
+	return p, nil
+}
+
+// Sender takes the machine's actions, a turn's at a time and in their order.
+// It is always taken from promptly, whatever peers do, until Close.
+func (p *Protocol) Sender() chan<- []fsm.Action { return p.sender }
+
+// Receiver gives what happened. Streams wait while nobody takes from it.
+func (p *Protocol) Receiver() <-chan fsm.Input { return p.receiver }
+
+// Priority gives what an operator should know, put together and counted while
+// nobody takes from it.
+func (p *Protocol) Priority() <-chan fsm.Notice { return p.notices.out }
+
+// Addresses is where this node listens, as multiaddrs.
+func (p *Protocol) Addresses() []string {
+	var addresses []string
+	for _, l := range p.listeners {
+		addresses = append(addresses, l.Multiaddr().String())
+	}
+	return addresses
+}
+
+// DisconnectPeer closes all connections with a peer at once: it was taken off
+// the allow list.
+func (p *Protocol) DisconnectPeer(peer fsm.Peer) { p.disconnectPeer(peer, fsm.ErrNotListed) }
+
+// Shun closes all connections with a peer and keeps it out: 1 s at first, twice
+// as long each time it is shunned again, up to 5 min. An hour without makes it
+// forgotten.
+func (p *Protocol) Shun(peer fsm.Peer) {
+	p.gate.shun(idOf(peer))
+	p.disconnectPeer(peer, ErrShunned)
+}
+
+func (p *Protocol) disconnectPeer(peer fsm.Peer, cause error) {
+	for _, c := range p.all() {
+		if c.id == idOf(peer) {
+			c.close(cause)
+		}
+	}
+}
+
+// Close ends all connections at once and waits until every goroutine is over.
+// A second call does nothing.
+func (p *Protocol) Close() error {
+	p.mu.Lock()
+	closed := p.closed
+	p.closed = true
+	p.mu.Unlock()
+	if closed {
+		return nil
+	}
+	p.stop()
+	for _, l := range p.listeners {
+		l.Close()
+	}
+	for _, c := range p.all() {
+		c.close(ErrClosed)
+	}
+	p.running.Wait()
+	return p.stack.resources.Close()
+}
+
+// dispatch carries out actions until Close. It never waits for a peer.
+func (p *Protocol) dispatch() {
+	for {
+		select {
+		case actions := <-p.sender:
+			p.act(actions)
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// act starts what each action asks for. Frames queued on one stream one after
+// the other are written together.
+func (p *Protocol) act(actions []fsm.Action) {
+	for _, action := range actions {
+		switch a := action.(type) {
+		case fsm.Send:
+			p.send(a)
+			continue
+		case fsm.Dial:
+			p.running.Go(func() { p.dial(a) })
+			continue
+		}
+		p.flush()
+		switch a := action.(type) {
+		case fsm.Accept:
+			if s := p.stream(a.Conn, a.Stream); s != nil {
+				s.accept()
+			}
+		case fsm.Reset:
+			if s := p.stream(a.Conn, a.Stream); s != nil {
+				s.drop()
+			}
+		case fsm.Disconnect:
+			c := p.connection(a.Conn)
+			switch {
+			case c == nil:
+			case a.Graceful:
+				c.closeGracefully()
+			default:
+				c.close(nil)
+			}
+		}
+	}
+	p.flush()
+}
+
+// send queues a frame on its stream. What is meant for a connection or stream
+// that has ended is dropped: the machine is about to hear of that.
+func (p *Protocol) send(a fsm.Send) {
+	c := p.connection(a.Conn)
+	if c == nil {
+		return
+	}
+	if !p.config.Allow.Admits(c.member) {
+		c.close(fsm.ErrNotListed)
+		return
+	}
+	if s := c.stream(a.Stream); s != nil {
+		s.enqueue(a)
+		if !slices.Contains(p.touched, s) {
+			p.touched = append(p.touched, s)
+		}
+	}
+}
+
+func (p *Protocol) flush() {
+	for i, s := range p.touched {
+		s.flush()
+		p.touched[i] = nil
+	}
+	p.touched = p.touched[:0]
+}
+
+// report hands an input to the mediator and waits for room, until Close.
+func (p *Protocol) report(in fsm.Input) {
+	select {
+	case p.receiver <- in:
+	case <-p.ctx.Done():
+	}
+}
+
+// start numbers a connection and runs it; not after Close.
+func (p *Protocol) start(c *connection, run func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.last++
+	c.number = p.last
+	p.connections[c.number] = c
+	p.running.Go(run)
+	return true
+}
+
+func (p *Protocol) forget(c *connection) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.connections, c.number)
+}
+
+func (p *Protocol) all() []*connection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]*connection, 0, len(p.connections))
+	for _, c := range p.connections {
+		all = append(all, c)
+	}
+	return all
+}
+
+func (p *Protocol) connection(number fsm.Conn) *connection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.connections[number]
+}
+
+func (p *Protocol) stream(conn fsm.Conn, number fsm.Stream) *stream {
+	if c := p.connection(conn); c != nil {
+		return c.existing(number)
+	}
+	return nil
+}
+
+// nextInbound numbers a stream that a peer opened: odd, from 1.
+func (p *Protocol) nextInbound() fsm.Stream {
+	return fsm.Stream(2*p.inbound.Add(1) - 1)
+}
