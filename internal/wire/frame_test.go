@@ -63,6 +63,9 @@ func drawFrame(t *rapid.T) Frame {
 		f.Refusal = Refusal(rapid.Uint8Range(uint8(Ended), uint8(TooLarge)).Draw(t, "refusal"))
 		if f.Of == OfReply {
 			f.Tag = Tag(bytesOf("tag", 16))
+			if f.Refusal == Mismatch || f.Refusal == Fenced {
+				f.Refusal = Ended
+			}
 		}
 		switch f.Refusal {
 		case Fenced:

@@ -140,6 +140,8 @@ func (f *Frame) brokenRule() string {
 		return "unknown delay " + f.Delay.String()
 	case use.required.has(refusalField) && !f.Refusal.known():
 		return "unknown refusal " + f.Refusal.String()
+	case f.Kind == Reject && f.Of == OfReply && (f.Refusal == Mismatch || f.Refusal == Fenced):
+		return "REJECT of a reply for " + f.Refusal.String()
 	case len(f.Lane) > MaxLane:
 		return "lane longer than 128 bytes"
 	case len(f.Text) > MaxText:

@@ -201,6 +201,7 @@ func refusedVectors() []madeBytes {
 		{"REJECT POLICY with a text of 1025 bytes", h(kind(Reject) + id + empty + of(OfRequest) + refusal(Policy) + byteString(textField, strings.Repeat("x", MaxText+1)))},
 		{"REJECT TOO_LARGE of request without hash", h(kind(Reject) + id + of(OfRequest) + refusal(TooLarge))},
 		{"REJECT of reply without tag", h(kind(Reject) + id + of(OfReply) + refusal(Ended))},
+		{"REJECT MISMATCH of reply", h(kind(Reject) + id + tag + of(OfReply) + refusal(Mismatch))},
 		{"epoch as a byte string", h(kind(Continue) + byteString(epochField, "7") + number(seqField, 3))},
 		{"tag as a number", h(kind(Cancel) + id + number(tagField, 7))},
 		{"a field cut off", h(kind(Continue) + id + "\x08")},
