@@ -60,12 +60,9 @@ func drawFrame(t *rapid.T) Frame {
 		f.RetryAfter = duration("retry after")
 	case Reject:
 		f.Of = Of(rapid.Uint8Range(uint8(OfRequest), uint8(OfCancel)).Draw(t, "of"))
-		f.Refusal = Refusal(rapid.Uint8Range(uint8(Ended), uint8(TooLarge)).Draw(t, "refusal"))
-		if f.Of == OfReply {
+		f.Refusal = rapid.SampledFrom(refusals[f.Of]).Draw(t, "refusal")
+		if f.Of == OfReply || f.Refusal == Policy || f.Refusal == TooLarge {
 			f.Tag = Tag(bytesOf("tag", 16))
-			if f.Refusal == Mismatch || f.Refusal == Fenced {
-				f.Refusal = Ended
-			}
 		}
 		switch f.Refusal {
 		case Fenced:
@@ -78,7 +75,9 @@ func drawFrame(t *rapid.T) Frame {
 			f.Hash = sha256.Sum256([]byte(f.Text))
 		case TooLarge:
 			f.Known = number("known", 0)
-			f.Hash = sha256.Sum256(nil)
+			if f.Of == OfRequest || rapid.Bool().Draw(t, "with hash") {
+				f.Hash = sha256.Sum256(nil)
+			}
 		}
 	case Reply:
 		f.Tag = Tag(bytesOf("tag", 16))
@@ -149,8 +148,9 @@ func TestRefusesToSendWhatWouldBeRefused(t *testing.T) {
 		{"a NACK without reason", Frame{Kind: Nack, Epoch: 7, Seq: 3, Of: OfRequest}, "NACK without delay"},
 		{"a fencing that names no epoch", Frame{Kind: Reject, Epoch: 7, Of: OfRequest, Refusal: Fenced}, "REJECT without known"},
 		{"a rejected reply without tag", Frame{Kind: Reject, Epoch: 7, Seq: 3, Of: OfReply, Refusal: Ended}, "REJECT without tag"},
-		{"a reason that is not text", Frame{Kind: Reject, Epoch: 7, Seq: 3, Of: OfRequest, Refusal: Policy, Text: "\xff", Hash: sha256.Sum256([]byte("\xff"))}, "not UTF-8"},
-		{"a reason with another hash", Frame{Kind: Reject, Epoch: 7, Seq: 3, Of: OfRequest, Refusal: Policy, Text: "no", Hash: hash}, "not its text's"},
+		{"a rejected CANCEL of an ended exchange", Frame{Kind: Reject, Epoch: 7, Seq: 3, Of: OfCancel, Refusal: Ended}, "REJECT of CANCEL for ENDED"},
+		{"a reason that is not text", Frame{Kind: Reject, Epoch: 7, Seq: 3, Tag: tag, Of: OfRequest, Refusal: Policy, Text: "\xff", Hash: sha256.Sum256([]byte("\xff"))}, "not UTF-8"},
+		{"a reason with another hash", Frame{Kind: Reject, Epoch: 7, Seq: 3, Tag: tag, Of: OfRequest, Refusal: Policy, Text: "no", Hash: hash}, "not its text's"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func TestReadsFrameAfterFrameAndLeavesThePayload(t *testing.T) {
 }
 
 func TestTellsATruncatedFrameFromAnEndedStream(t *testing.T) {
-	f := Frame{Kind: Reject, Epoch: 7, Seq: 3, Of: OfRequest, Refusal: Policy, Text: strings.Repeat("no ", 60)}
+	f := Frame{Kind: Reject, Epoch: 7, Seq: 3, Tag: Tag{1}, Of: OfRequest, Refusal: Policy, Text: strings.Repeat("no ", 60)}
 	f.Hash = hashText(f.Text)
 	encoded, err := f.AppendTo(nil)
 	if err != nil {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"crypto/sha256"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -44,9 +45,16 @@ var (
 	ackOfRequest = usage{setOf(hashField), setOf(deliveredField)}
 	ackOfReply   = usage{required: setOf(hashField)}
 	fenced       = usage{required: setOf(knownField)}
-	policy       = usage{setOf(hashField), setOf(textField)}
-	tooLarge     = usage{setOf(hashField), setOf(knownField, textField)}
+	policy       = usage{setOf(tagField, hashField), setOf(textField)}
+	tooLarge     = usage{setOf(tagField, hashField), setOf(knownField, textField)}
 	tooLargeBack = usage{optional: setOf(hashField, knownField, textField)} // a reply, refused by its dialer
+
+	// refusals are the reasons for which each leg can be rejected.
+	refusals = [...][]Refusal{
+		OfRequest: {Ended, Mismatch, Fenced, Policy, TooLarge},
+		OfReply:   {Ended, TooLarge},
+		OfCancel:  {Mismatch, Fenced},
+	}
 )
 
 func (u usage) with(more usage) usage {
@@ -140,8 +148,8 @@ func (f *Frame) brokenRule() string {
 		return "unknown delay " + f.Delay.String()
 	case use.required.has(refusalField) && !f.Refusal.known():
 		return "unknown refusal " + f.Refusal.String()
-	case f.Kind == Reject && f.Of == OfReply && (f.Refusal == Mismatch || f.Refusal == Fenced):
-		return "REJECT of a reply for " + f.Refusal.String()
+	case f.Kind == Reject && !slices.Contains(refusals[f.Of], f.Refusal):
+		return "REJECT of " + f.Of.String() + " for " + f.Refusal.String()
 	case len(f.Lane) > MaxLane:
 		return "lane longer than 128 bytes"
 	case len(f.Text) > MaxText:

@@ -81,12 +81,8 @@ func exchangeVectors() []madeFrame {
 
 func frameVectors() []madeFrame {
 	id := func(f Frame) Frame { f.Epoch, f.Seq = someEpoch, 300; return f }
-	rejected := func(of Of, text string) Frame {
-		f := id(Frame{Kind: Reject, Of: of, Refusal: Policy, Text: text, Hash: sha256.Sum256([]byte(text))})
-		if of == OfReply {
-			f.Tag = someTag
-		}
-		return f
+	rejected := func(text string) Frame {
+		return id(Frame{Kind: Reject, Tag: someTag, Of: OfRequest, Refusal: Policy, Text: text, Hash: sha256.Sum256([]byte(text))})
 	}
 	list := string(AppendOpen(nil, []uint64{3, 4, 9, 300}))
 	longText := strings.Repeat("never ", 170) + "ever"
@@ -115,11 +111,11 @@ func frameVectors() []madeFrame {
 		{"REJECT of request: mismatch", id(Frame{Kind: Reject, Of: OfRequest, Refusal: Mismatch}), ""},
 		{"REJECT of request: fenced", id(Frame{Kind: Reject, Of: OfRequest, Refusal: Fenced, Known: someEpoch + 1}), ""},
 		{"REJECT of HELLO: fenced", Frame{Kind: Reject, Epoch: someEpoch, Of: OfRequest, Refusal: Fenced, Known: someEpoch + 1}, ""},
-		{"REJECT of request: policy", rejected(OfRequest, "no such program"), ""},
-		{"REJECT of request: policy without text", rejected(OfRequest, ""), ""},
-		{"REJECT of request: policy, longest text", rejected(OfRequest, longText), ""},
-		{"REJECT of request: too large", id(Frame{Kind: Reject, Of: OfRequest, Refusal: TooLarge, Known: 16 << 20, Hash: noHash}), ""},
-		{"REJECT of reply: policy, the application's late word", rejected(OfReply, "проверка не прошла"), ""},
+		{"REJECT of request: policy", rejected("no such program"), ""},
+		{"REJECT of request: policy without text", rejected(""), ""},
+		{"REJECT of request: policy, longest text", rejected(longText), ""},
+		{"REJECT of request: too large", id(Frame{Kind: Reject, Tag: someTag, Of: OfRequest, Refusal: TooLarge, Known: 16 << 20, Hash: noHash}), ""},
+		{"REJECT of request: policy, text beyond ASCII", rejected("проверка не прошла"), ""},
 		{"REJECT of reply: ended", id(Frame{Kind: Reject, Of: OfReply, Tag: someTag, Refusal: Ended}), ""},
 		{"REJECT of reply: too large", id(Frame{Kind: Reject, Of: OfReply, Tag: someTag, Refusal: TooLarge, Known: 1 << 20}), ""},
 		{"REJECT of cancel: mismatch", id(Frame{Kind: Reject, Of: OfCancel, Refusal: Mismatch}), ""},
@@ -195,12 +191,15 @@ func refusedVectors() []madeBytes {
 		{"REJECT without reason", h(kind(Reject) + id + of(OfRequest))},
 		{"REJECT with an unknown reason", h(kind(Reject) + id + of(OfRequest) + refusal(6))},
 		{"REJECT FENCED that names no epoch", h(kind(Reject) + id + of(OfRequest) + refusal(Fenced))},
-		{"REJECT POLICY without hash", h(kind(Reject) + id + of(OfRequest) + refusal(Policy))},
-		{"REJECT POLICY with another text's hash", h(kind(Reject) + id + empty + of(OfRequest) + refusal(Policy) + byteString(textField, "no"))},
-		{"REJECT POLICY with text that is not UTF-8", h(kind(Reject) + id + empty + of(OfRequest) + refusal(Policy) + byteString(textField, "\xff"))},
-		{"REJECT POLICY with a text of 1025 bytes", h(kind(Reject) + id + empty + of(OfRequest) + refusal(Policy) + byteString(textField, strings.Repeat("x", MaxText+1)))},
-		{"REJECT TOO_LARGE of request without hash", h(kind(Reject) + id + of(OfRequest) + refusal(TooLarge))},
+		{"REJECT POLICY without hash", h(kind(Reject) + id + tag + of(OfRequest) + refusal(Policy))},
+		{"REJECT POLICY with another text's hash", h(kind(Reject) + id + tag + empty + of(OfRequest) + refusal(Policy) + byteString(textField, "no"))},
+		{"REJECT POLICY with text that is not UTF-8", h(kind(Reject) + id + tag + empty + of(OfRequest) + refusal(Policy) + byteString(textField, "\xff"))},
+		{"REJECT POLICY with a text of 1025 bytes", h(kind(Reject) + id + tag + empty + of(OfRequest) + refusal(Policy) + byteString(textField, strings.Repeat("x", MaxText+1)))},
+		{"REJECT TOO_LARGE of request without hash", h(kind(Reject) + id + tag + of(OfRequest) + refusal(TooLarge))},
 		{"REJECT of reply without tag", h(kind(Reject) + id + of(OfReply) + refusal(Ended))},
+		{"REJECT POLICY without tag", h(kind(Reject) + id + empty + of(OfRequest) + refusal(Policy))},
+		{"REJECT POLICY of reply", h(kind(Reject) + id + tag + empty + of(OfReply) + refusal(Policy))},
+		{"REJECT ENDED of cancel", h(kind(Reject) + id + of(OfCancel) + refusal(Ended))},
 		{"REJECT MISMATCH of reply", h(kind(Reject) + id + tag + of(OfReply) + refusal(Mismatch))},
 		{"epoch as a byte string", h(kind(Continue) + byteString(epochField, "7") + number(seqField, 3))},
 		{"tag as a number", h(kind(Cancel) + id + number(tagField, 7))},
