@@ -94,10 +94,10 @@ func (k Key) Save(path string) error {
 }
 
 func (k Key) save(path string) error {
-	if k.private == nil {
+	if k.IsZero() {
 		return ErrNoKey
 	}
-	encoded, err := crypto.MarshalPrivateKey(k.private)
+	encoded, err := crypto.MarshalPrivateKey(k.secret())
 	if err != nil {
 		return err
 	}

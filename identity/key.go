@@ -44,8 +44,11 @@ func (k Kind) String() string {
 // However a Key is printed, logged or encoded, what appears is its peer ID.
 // Only [Key.Save] and [Key.Libp2p] give the secret away.
 type Key struct {
-	private crypto.PrivKey // Ed25519 or secp256k1, checked by newKey
-	id      ID
+	// secret is a function because fmt follows pointers, but calls no function,
+	// where a Key is in an unexported field of something else: there fmt doesn't
+	// ask for Format.
+	secret func() crypto.PrivKey // Ed25519 or secp256k1
+	id     ID
 }
 
 // Generate makes a new key from the system's source of randomness.
@@ -72,7 +75,7 @@ func newKey(private crypto.PrivKey) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("%w: %w", ErrInvalidKey, err)
 	}
-	return Key{private: private, id: ID{string(id)}}, nil
+	return Key{secret: func() crypto.PrivKey { return private }, id: ID{string(id)}}, nil
 }
 
 // PeerID returns the ID by which others know the holder of this key.
@@ -80,22 +83,27 @@ func (k Key) PeerID() ID { return k.id }
 
 // Public returns the public half, nil for the zero Key.
 func (k Key) Public() crypto.PubKey {
-	if k.private == nil {
+	if k.IsZero() {
 		return nil
 	}
-	return k.private.GetPublic()
+	return k.secret().GetPublic()
 }
 
 // Libp2p returns the key as libp2p uses it, nil for the zero Key. It is the
 // secret itself.
-func (k Key) Libp2p() crypto.PrivKey { return k.private }
+func (k Key) Libp2p() crypto.PrivKey {
+	if k.IsZero() {
+		return nil
+	}
+	return k.secret()
+}
 
 // IsZero reports whether this is the zero Key.
-func (k Key) IsZero() bool { return k.private == nil }
+func (k Key) IsZero() bool { return k.secret == nil }
 
 // String names the key by its peer ID.
 func (k Key) String() string {
-	if k.private == nil {
+	if k.IsZero() {
 		return "no private key"
 	}
 	return "private key of " + k.id.String()
