@@ -170,3 +170,52 @@ const (
 	PeerLostJournal                         // the peer denies what it had acknowledged
 	JournalTrouble                          // nothing can be stored: nothing more is accepted
 )
+
+// CallOf is the call that an input waits to have answered; 0 for none.
+func CallOf(in Input) Call {
+	switch in := in.(type) {
+	case Enqueue:
+		return in.Call
+	case Respond:
+		return in.Call
+	case Refuse:
+		return in.Call
+	case Cancel:
+		return in.Call
+	case Commit:
+		return in.Call
+	case Renew:
+		return in.Call
+	case Forget:
+		return in.Call
+	}
+	return 0
+}
+
+// WithCall is a command that waits for its answer.
+func WithCall(in Input, call Call) Input {
+	switch in := in.(type) {
+	case Enqueue:
+		in.Call = call
+		return in
+	case Respond:
+		in.Call = call
+		return in
+	case Refuse:
+		in.Call = call
+		return in
+	case Cancel:
+		in.Call = call
+		return in
+	case Commit:
+		in.Call = call
+		return in
+	case Renew:
+		in.Call = call
+		return in
+	case Forget:
+		in.Call = call
+		return in
+	}
+	panic("fsm: an input that has no answer")
+}

@@ -9,24 +9,6 @@ import (
 // Peer is a node's peer ID: its raw bytes, in a string so that it can be a key.
 type Peer string
 
-// Role is the part that this node plays in an exchange.
-type Role uint8
-
-const (
-	Dialer    Role = iota + 1 // made the request
-	Responder                 // answers it
-)
-
-// ID names an exchange among those of this node: the other side, the part this
-// node plays, and the dialer's numbering. It changes when the dialer's epoch is
-// renewed; a Name never does.
-type ID struct {
-	Peer  Peer // the other side
-	Role  Role // this node's
-	Epoch uint64
-	Seq   uint64
-}
-
 // Name is the public name of an exchange, the same on both sides and for ever.
 type Name struct {
 	Dialer Peer
@@ -64,4 +46,7 @@ type Outgoing struct {
 	Deadline  time.Time // zero: none
 	Key       string    // idempotency key; empty: none
 	Payload   Payload
+	// Dialable: an address is given or listed. Without one a request is only
+	// taken while the peer is connected.
+	Dialable bool
 }

@@ -7,16 +7,15 @@ import (
 )
 
 // Ready is all that a turn has to do, in this order: write Batch (and sync it
-// if Batch.Sync), then carry out Actions, then settle Answers and hand out
-// Deliveries and Notices. If the batch can't be written nothing else of the
-// Ready may happen.
+// if Batch.Sync), then carry out Actions, then settle Answers, tell Notices and
+// hand out what Deliver gives. If the batch can't be written nothing else may
+// happen.
 type Ready struct {
-	Batch      Batch
-	Actions    []Action
-	Answers    []Answer
-	Deliveries []Delivery
-	Notices    []Notice
-	Deadline   time.Time // when to step a Tick at the latest; zero: never
+	Batch    Batch
+	Actions  []Action
+	Answers  []Answer
+	Notices  []Notice
+	Deadline time.Time // when to step a Tick at the latest; zero: never
 }
 
 // Batch is what is written to the journal at once, all or nothing.

@@ -1,0 +1,69 @@
+package parley
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/parley-p2p/parley/identity"
+)
+
+// Errors of calls and events, for errors.Is. What a peer did is told by *PeerError
+// or *RejectedError; everything else went wrong here.
+var (
+	ErrQueueFull  = errors.New("too many open exchanges: wait for some to end, or raise the limit in Config")
+	ErrTooLarge   = errors.New("message too large: see Config.MaxMessageSize")
+	ErrNotListed  = errors.New("peer is not on the allow list")
+	ErrNoAddress  = errors.New("no address to dial: give one, or list one in the allow list")
+	ErrNoRequest  = errors.New("no open request of that peer to answer")
+	ErrAmbiguous  = errors.New("several open requests of that peer: answer by ID with Reply")
+	ErrUnknown    = errors.New("no such exchange")
+	ErrAnswered   = errors.New("request was already answered or rejected")
+	ErrAbandoned  = errors.New("request was abandoned by its dialer")
+	ErrEnded      = errors.New("exchange has ended")
+	ErrRejected   = errors.New("request was rejected")
+	ErrExpired    = errors.New("deadline passed")
+	ErrCancelled  = errors.New("exchange was cancelled")
+	ErrKeyReused  = errors.New("idempotency key was used for a different message")
+	ErrClosed     = errors.New("handler is closed")
+	ErrBusy       = errors.New("another call is receiving: events have one consumer")
+	ErrLater      = errors.New("answer later")
+	ErrJournal    = errors.New("journal can't store: the call's effect may be on disk or not; make room or repair, then open again")
+	ErrLocked     = errors.New("directory is used by another process")
+	ErrFenced     = errors.New("another process or an older journal uses this key towards the peer: stop the other one, then renew the epoch")
+	ErrRolledBack = errors.New("the journal is older than what the peer has seen: if it was restored on purpose, renew the epoch")
+	ErrMismatch   = errors.New("the peer knows another request under this number: if a journal was restored, renew the epoch")
+)
+
+// RejectedError is a request's end by its responder's rejection.
+// errors.Is(err, ErrRejected) holds.
+type RejectedError struct {
+	Peer   identity.ID
+	ID     ID
+	Reason string // the responder's, "" when it gave none
+}
+
+func (e *RejectedError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("peer %s rejected %s", e.Peer, e.ID)
+	}
+	return fmt.Sprintf("peer %s rejected %s: %s", e.Peer, e.ID, e.Reason)
+}
+
+func (e *RejectedError) Is(target error) bool { return target == ErrRejected }
+
+// PeerError is trouble with one peer: which, and at which exchange when one is
+// concerned.
+type PeerError struct {
+	Peer identity.ID
+	ID   ID // zero when no exchange is concerned
+	Err  error
+}
+
+func (e *PeerError) Error() string {
+	if e.ID == (ID{}) {
+		return fmt.Sprintf("peer %s: %v", e.Peer, e.Err)
+	}
+	return fmt.Sprintf("peer %s, exchange %s: %v", e.Peer, e.ID, e.Err)
+}
+
+func (e *PeerError) Unwrap() error { return e.Err }

@@ -1,0 +1,266 @@
+package fsm
+
+import (
+	"slices"
+	"time"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// ConnState is where a connection stands. (Disconnected and dialing are states
+// of the peer: there is no connection then.)
+type ConnState uint8
+
+const (
+	ConnUp      ConnState = iota + 1 // exchanges run on it; closes when idle, without progress, or at a violation
+	ConnClosing                      // the P2P protocol was told to close it; its Disconnected is awaited
+)
+
+// connection is one connection with a peer. Exchanges are bound to its streams;
+// their state isn't, and outlives it.
+type connection struct {
+	id      Conn
+	peer    *peer
+	dialed  bool // by this node, which also closes it
+	address string
+	state   ConnState
+
+	helloSent    bool // by this node as dialer, ahead of its first REQUEST
+	helloPending int  // HELLOs whose WELCOME is awaited
+	greeted      bool // the peer's HELLO has come: its requests may be taken
+	held         []Input
+	heldSince    time.Time
+
+	owned int       // streams opened by this node
+	idle  []*stream // of those, the ones that carry no exchange
+
+	progress  time.Time // when anything last moved
+	idleSince time.Time // zero while an exchange is open
+	useful    bool      // something was acknowledged on it
+	timer     timer
+}
+
+// stream is one stream of a connection and the exchange that it carries.
+type stream struct {
+	id    Stream
+	conn  *connection
+	out   *outbound // bound to, as dialer
+	in    *inbound  // bound to, as responder
+	spent bool      // a payload on it was refused: it can carry nothing more
+}
+
+// own reports whether this node opened the stream.
+func (s *stream) own() bool { return s.id%2 == 0 }
+
+func (m *Machine) connected(now time.Time, in Connected) {
+	p := m.peer(in.Peer)
+	c := &connection{id: in.Conn, peer: p, dialed: in.Dialed, address: in.Address, state: ConnUp, progress: now}
+	c.timer.owner = c
+	m.conns[in.Conn] = c
+	p.conns = append(p.conns, c)
+	if in.Dialed {
+		p.dialing = false
+	}
+	m.touch(p)
+	if !p.listed {
+		m.hangUp(c, false)
+		return
+	}
+	p.responder.unreachable = false
+	c.arm(m, now)
+	for _, x := range p.dialer.heads() {
+		if x.stream == nil && !x.waitsByItself() {
+			m.start(now, x)
+		}
+	}
+	m.awaitResume(now, p)
+}
+
+func (m *Machine) disconnected(now time.Time, in Disconnected) {
+	c := m.conns[in.Conn]
+	if c == nil {
+		return
+	}
+	p := c.peer
+	delete(m.conns, c.id)
+	p.conns = slices.DeleteFunc(p.conns, func(other *connection) bool { return other == c })
+	m.wakeAt(&c.timer, time.Time{})
+	m.touch(p)
+	for _, s := range m.streamsOf(c) {
+		m.gone(now, s)
+	}
+	switch {
+	case in.Clean && !p.busy():
+		p.failures = 0
+		if p.dialer.unconfirmed && len(p.conns) == 0 && len(p.dialer.open) == 0 {
+			p.dialer.unconfirmed = false // the peer had read the last acknowledgement
+			m.save(&p.dialer)
+		}
+	case c.useful:
+		p.failures = 1
+	default:
+		p.failures++
+	}
+	p.dialer.confirm = p.dialer.confirm || !in.Clean && p.dialer.unconfirmed
+	p.dialer.waiting = nil // for a stream: they start again with all other heads
+	for _, x := range p.dialer.heads() {
+		if x.stream == nil && !x.waitsByItself() {
+			m.interrupted(now, x)
+		}
+	}
+}
+
+// streamsOf is a connection's streams in order of their numbers.
+func (m *Machine) streamsOf(c *connection) []*stream {
+	var all []*stream
+	for _, s := range m.streams {
+		if s.conn == c {
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b *stream) int { return int(int64(a.id) - int64(b.id)) })
+	return all
+}
+
+// closed is the end of a stream by the peer or by a failure.
+func (m *Machine) closed(now time.Time, in Closed) {
+	if s := m.streams[in.Stream]; s != nil {
+		m.touch(s.conn.peer)
+		x := s.out
+		m.gone(now, s)
+		if x != nil && s.conn.state == ConnUp {
+			m.interrupted(now, x)
+		}
+	}
+}
+
+// gone forgets a stream that is no more, and what it carried loses it.
+func (m *Machine) gone(now time.Time, s *stream) {
+	c := s.conn
+	delete(m.streams, s.id)
+	c.idle = slices.DeleteFunc(c.idle, func(other *stream) bool { return other == s })
+	c.held = slices.DeleteFunc(c.held, func(in Input) bool { return streamOf(in) == s.id })
+	if s.own() {
+		c.owned--
+	}
+	if x := s.out; x != nil {
+		s.out = nil
+		if x.stream == s {
+			x.stream = nil
+		}
+		if x.reading == s {
+			m.stopReading(x)
+		}
+	}
+	if y := s.in; y != nil {
+		s.in = nil
+		m.lostStream(now, y)
+	}
+}
+
+// reset ends a stream that can't be used for another exchange.
+func (m *Machine) reset(now time.Time, s *stream) {
+	if s == nil || m.streams[s.id] != s {
+		return
+	}
+	if s.conn.state == ConnUp {
+		m.act(Reset{Conn: s.conn.id, Stream: s.id})
+	}
+	m.gone(now, s)
+}
+
+// take is a stream of this node's to send on: one whose exchange has ended, else
+// a new one; nil at the limit.
+func (m *Machine) take(now time.Time, c *connection) *stream {
+	var s *stream
+	if last := len(c.idle) - 1; last >= 0 {
+		s = c.idle[last]
+		c.idle = c.idle[:last]
+	} else {
+		if c.owned >= m.config.MaxStreams && !m.park(now, c) {
+			return nil
+		}
+		m.lastStream += 2
+		s = &stream{id: m.lastStream, conn: c}
+		m.streams[s.id] = s
+		c.owned++
+	}
+	m.hello(s)
+	return s
+}
+
+// free keeps a stream whose exchange has ended by the rules for the next one.
+func (m *Machine) free(s *stream) {
+	s.out, s.in = nil, nil
+	if s.own() && !s.spent && m.streams[s.id] == s && !slices.Contains(s.conn.idle, s) {
+		s.conn.idle = append(s.conn.idle, s)
+		m.touch(s.conn.peer)
+	}
+}
+
+// find is the stream that a frame came on.
+func (m *Machine) find(c *connection, id Stream) *stream {
+	s := m.streams[id]
+	if s == nil {
+		if id%2 == 0 {
+			return nil // reset by this node meanwhile
+		}
+		s = &stream{id: id, conn: c}
+		m.streams[id] = s
+	}
+	return s
+}
+
+func (m *Machine) send(s *stream, f wire.Frame, p Payload) {
+	if s.conn.state == ConnUp {
+		m.act(Send{Conn: s.conn.id, Stream: s.id, Frame: f, Payload: p})
+	}
+}
+
+// hangUp has a connection closed. What it carried is told by its Disconnected.
+func (m *Machine) hangUp(c *connection, graceful bool) {
+	if c.state == ConnUp {
+		c.state = ConnClosing
+		c.held = nil
+		m.wakeAt(&c.timer, time.Time{})
+		m.act(Disconnect{Conn: c.id, Graceful: graceful})
+	}
+}
+
+// violate blames the peer for breaking a rule, and disconnects it at once.
+func (m *Machine) violate(now time.Time, c *connection, rule string) {
+	if c.state == ConnUp {
+		m.stats.Violations++
+		m.notice(Notice{Kind: Violation, Peer: c.peer.id, Address: c.address, Detail: rule, Time: now})
+		m.hangUp(c, false)
+		m.touch(c.peer)
+	}
+}
+
+// moved notes that the connection proved to be of use.
+func (c *connection) moved(now time.Time) { c.progress = now }
+
+func (m *Machine) progress(now time.Time, in Progress) {
+	c, s := m.conns[in.Conn], m.streams[in.Stream]
+	if c == nil || s == nil || c.state != ConnUp {
+		return
+	}
+	c.moved(now)
+	if x := s.out; x != nil && (x.state == Sending || x.reading == s) {
+		x.retryAt(m, now.Add(m.config.AckTimeout))
+	}
+	if y := s.in; y != nil && y.state == Replying {
+		y.wake(m, now.Add(m.config.AckTimeout))
+	}
+}
+
+// DisconnectAll closes every connection at once: the node can't go on.
+func (m *Machine) DisconnectAll() []Action {
+	var actions []Action
+	for _, p := range m.inOrder() {
+		for _, c := range p.conns {
+			actions = append(actions, Disconnect{Conn: c.id})
+		}
+	}
+	return actions
+}

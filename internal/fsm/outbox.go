@@ -1,0 +1,129 @@
+package fsm
+
+import (
+	"cmp"
+	"container/list"
+	"slices"
+)
+
+// outbox is what the application hasn't been given yet, in order: first the
+// requests of an earlier run, or of a peer that was off the allow list, then
+// everything as it became durable. Entries that come to nothing before they are
+// handed out leave it again, so that it holds no more than is open.
+type outbox struct {
+	again  []*inbound // in order of arrival, once sorted
+	sorted bool
+	next   list.List // of *outbound, *inbound and Delivery
+}
+
+func (o *outbox) init() { o.next.Init() }
+
+// push adds a request that became durable, or an exchange's outcome.
+func (o *outbox) push(e any) {
+	switch e := e.(type) {
+	case *outbound:
+		e.entry = o.next.PushBack(e)
+	case *inbound:
+		e.entry = o.next.PushBack(e)
+	}
+}
+
+// pushAgain adds a request that goes before everything new.
+func (o *outbox) pushAgain(y *inbound) {
+	if !y.again && y.entry == nil {
+		y.again = true
+		o.again = append(o.again, y)
+		o.sorted = false
+	}
+}
+
+// abandoned adds the news that a request which was handed out is over.
+func (o *outbox) abandoned(y *inbound) {
+	d := y.delivery()
+	d.Kind, d.Payload = RequestAbandoned, Payload{}
+	o.next.PushBack(d)
+}
+
+// remove takes an exchange out, if it is in.
+func (o *outbox) remove(e any) {
+	switch e := e.(type) {
+	case *outbound:
+		if e.entry != nil {
+			o.next.Remove(e.entry)
+			e.entry = nil
+		}
+	case *inbound:
+		e.again = false
+		if e.entry != nil {
+			o.next.Remove(e.entry)
+			e.entry = nil
+		}
+	}
+}
+
+// Deliver takes the next event for the application out; false when there is
+// none. Only what is durable may be handed out: call it after the Ready's batch
+// was committed.
+func (m *Machine) Deliver() (Delivery, bool) {
+	if y := m.outbox.nextAgain(); y != nil {
+		y.again, y.offered = false, true
+		return y.delivery(), true
+	}
+	front := m.outbox.next.Front()
+	if front == nil {
+		return Delivery{}, false
+	}
+	m.outbox.next.Remove(front)
+	switch e := front.Value.(type) {
+	case *outbound:
+		e.entry = nil
+		d := e.delivery()
+		return d, true
+	case *inbound:
+		e.entry, e.offered = nil, true
+		return e.delivery(), true
+	default:
+		return e.(Delivery), true
+	}
+}
+
+func (o *outbox) nextAgain() *inbound {
+	if !o.sorted {
+		o.again = slices.DeleteFunc(o.again, func(y *inbound) bool { return !y.again })
+		slices.SortFunc(o.again, func(a, b *inbound) int { return cmp.Compare(a.ordinal, b.ordinal) })
+		o.sorted = true
+	}
+	for len(o.again) > 0 {
+		y := o.again[0]
+		o.again = o.again[1:]
+		if y.again {
+			return y
+		}
+	}
+	return nil
+}
+
+func (y *inbound) delivery() Delivery {
+	return Delivery{
+		Kind: RequestReceived, Name: y.name, Peer: y.peer.id, Address: y.peer.address(), Lane: y.lane, Time: y.arrived,
+		Deadline: y.deadline, Payload: y.payload, Redelivered: y.recovered, PossiblySeen: y.possiblySeen,
+	}
+}
+
+func (x *outbound) delivery() Delivery {
+	d := Delivery{
+		Name: x.name, Peer: x.peer.id, Address: x.peer.address(), Lane: x.lane, Time: x.ended,
+		Deadline: x.deadline, Payload: x.reply, Reason: x.reason, Redelivered: x.retold, PossiblySeen: x.possiblySeen,
+	}
+	switch x.outcome {
+	case Answered:
+		d.Kind = ReplyReceived
+	case Rejected:
+		d.Kind = RequestRejected
+	case Expired:
+		d.Kind = RequestExpired
+	default:
+		d.Kind = RequestCancelled
+	}
+	return d
+}

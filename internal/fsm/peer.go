@@ -1,0 +1,204 @@
+package fsm
+
+import (
+	"errors"
+	"time"
+)
+
+// peer is all that is known of one other node: its connections, the exchanges
+// made with it as dialer and as responder, and when it is dialled next.
+type peer struct {
+	id        Peer
+	listed    bool // on the allow list
+	isTouched bool
+	conns     []*connection
+	addresses []string // as last given with a request; empty: what the allow list says
+
+	dialing  bool
+	failures int // dials that failed and connections that broke, since one was of use
+	redial   timer
+
+	dialer    dialerSide
+	responder responderSide
+}
+
+func newPeer(id Peer) *peer {
+	p := &peer{id: id}
+	p.redial.owner = p
+	p.dialer = dialerSide{peer: p, low: 1, next: 1, open: map[uint64]*outbound{}, lanes: map[string][]*outbound{}}
+	p.responder = responderSide{peer: p, ended: ended{low: 1}, open: map[uint64]*inbound{}, lanes: map[string]*inbound{}, inHand: map[*inbound]struct{}{}}
+	return p
+}
+
+// usable is the connection to send on: one that this node dialled, else one
+// that the peer dialled, else nil.
+func (p *peer) usable() *connection {
+	var found *connection
+	for _, c := range p.conns {
+		if c.state == ConnUp && (found == nil || c.dialed && !found.dialed) {
+			found = c
+		}
+	}
+	return found
+}
+
+// address is the other end's, as far as it is known.
+func (p *peer) address() string {
+	if c := p.usable(); c != nil {
+		return c.address
+	}
+	if len(p.addresses) > 0 {
+		return p.addresses[0]
+	}
+	return ""
+}
+
+// busy reports whether any exchange with the peer has not ended. What is halted
+// waits for the operator, not for the peer.
+func (p *peer) busy() bool {
+	return len(p.dialer.open) > 0 && p.dialer.halt == nil || len(p.responder.open) > 0
+}
+
+// wants reports whether something waits for a connection, and how long it may
+// take at most until the next attempt.
+func (m *Machine) wants(p *peer) (bool, time.Duration) {
+	if !p.listed {
+		return false, 0
+	}
+	d := &p.dialer
+	if d.halt == nil && len(d.open) > 0 {
+		if d.unacknowledged > 0 {
+			return true, m.config.RetryMax
+		}
+		return true, m.config.PollMax // only replies are waited for
+	}
+	if d.halt == nil && d.confirm {
+		return true, m.config.RetryMax
+	}
+	return p.responder.replying > 0 && !p.responder.unreachable, m.config.PollMax
+}
+
+// tend looks after a peer's connections once all inputs of a turn are in: dials
+// when something waits for one, closes what isn't needed any more.
+func (m *Machine) tend(now time.Time, p *peer) {
+	c := p.usable()
+	if c == nil {
+		m.tendDial(now, p)
+		return
+	}
+	m.wakeAt(&p.redial, time.Time{})
+	m.serveWaiting(now, p)
+	m.tendHello(now, c)
+	for _, c := range p.conns {
+		c.tend(m, now)
+	}
+}
+
+func (m *Machine) tendDial(now time.Time, p *peer) {
+	wanted, most := m.wants(p)
+	switch {
+	case !wanted:
+		m.wakeAt(&p.redial, time.Time{})
+	case p.dialing:
+	case p.failures == 0:
+		m.dial(p)
+	case p.redial.place == 0:
+		m.wakeAt(&p.redial, now.Add(m.backoff(p.failures, most)))
+	}
+}
+
+func (m *Machine) dial(p *peer) {
+	m.wakeAt(&p.redial, time.Time{})
+	p.dialing = true
+	m.stats.Dials++
+	if p.failures > 0 {
+		m.stats.Redials++
+	}
+	for _, x := range p.dialer.heads() {
+		if x.state == Backoff && x.retry.IsZero() || x.state == Queued {
+			x.state = Dialing
+		}
+	}
+	m.act(Dial{Peer: p.id, Addresses: p.addresses})
+}
+
+// due redials.
+func (p *peer) due(m *Machine, now time.Time) {
+	if wanted, _ := m.wants(p); wanted && !p.dialing && p.usable() == nil {
+		m.dial(p)
+	}
+}
+
+func (m *Machine) dialFailed(now time.Time, in DialFailed) {
+	p := m.peer(in.Peer)
+	p.dialing = false
+	p.failures++
+	p.dialer.confirm = false // once more was enough; the next connection's HELLO tells
+	if errors.Is(in.Err, ErrNoAddress) {
+		p.responder.unreachable = true
+	}
+	for _, x := range p.dialer.heads() {
+		if x.state == Dialing {
+			x.state = Backoff
+		}
+	}
+	m.touch(p)
+}
+
+// listed admits a peer: what was suspended goes on where it stood.
+func (m *Machine) listed(now time.Time, p *peer) {
+	if p.listed {
+		return
+	}
+	p.listed, p.failures = true, 0
+	p.responder.unreachable = false
+	for _, x := range p.dialer.inOrder() {
+		if x.state == Suspended {
+			x.state = Queued
+		}
+	}
+	for _, x := range p.dialer.heads() {
+		m.start(now, x)
+	}
+	m.deliverAgain(p)
+	m.touch(p)
+}
+
+// unlisted shuts a peer out at once. Nothing is lost: it waits.
+func (m *Machine) unlisted(now time.Time, p *peer) {
+	if !p.listed || m.everyone {
+		return
+	}
+	p.listed = false
+	m.wakeAt(&p.redial, time.Time{})
+	waiting := p.busy()
+	for _, c := range p.conns {
+		m.hangUp(c, false)
+	}
+	for _, x := range p.dialer.inOrder() {
+		m.unbind(now, x)
+		if x.state != Cancelling && x.state != Halted {
+			x.state, x.retry = Suspended, time.Time{}
+			x.arm(m)
+		}
+	}
+	m.holdBack(p)
+	if waiting {
+		m.notice(Notice{Kind: PeerSuspended, Peer: p.id, Detail: "off the allow list with exchanges open", Time: now})
+	}
+}
+
+func (m *Machine) admitEveryone(now time.Time) {
+	m.everyone = true
+	for _, p := range m.inOrder() {
+		m.listed(now, p)
+	}
+}
+
+func (m *Machine) hangup(id Peer) {
+	p := m.peer(id)
+	for _, c := range p.conns {
+		m.hangUp(c, true)
+	}
+	m.touch(p)
+}

@@ -1,0 +1,446 @@
+package fsm
+
+import (
+	"cmp"
+	"container/list"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// ResponderState is where an exchange stands at the node that is asked.
+type ResponderState uint8
+
+const (
+	Receiving     ResponderState = iota + 1 // room is reserved, the payload is awaited; lost with its stream
+	Stored                                  // durable and acknowledged; waits for the application to take it
+	Delivered                               // the application has it; waits for its answer
+	Replying                                // the answer is durable; goes to the dialer until it has it
+	Refused                                 // refused unread; remembered until the dialer has heard of it
+	AnsweredThere                           // end: the dialer has the answer, or ended it knowing of one
+	Abandoned                               // end: the dialer gave it up
+)
+
+// inbound is an exchange that a peer made with this node.
+type inbound struct {
+	peer     *peer
+	seq      uint64
+	name     Name
+	lane     string
+	deadline time.Time // the dialer's, by this node's clock
+	arrived  time.Time
+	ordinal  uint64 // of arrival
+	payload  Payload
+	reply    Payload
+	refusal  wire.Refusal // in place of a reply
+	reason   string
+	limit    uint64
+
+	state        ResponderState
+	ended        time.Time
+	possiblySeen bool
+	recovered    bool // stored by an earlier run, which may have delivered it
+	offered      bool // handed to the application's channel
+	toldTaken    bool // the dialer was told that the application has it
+
+	stream  *stream // where the dialer listens; nil: none, the answer waits or goes on one of ours
+	retry   time.Time
+	timer   timer
+	failed  int
+	unsaved bool
+	// awaitsResume: the dialer had no room for the reply, and will ask again.
+	awaitsResume bool
+	again        bool // waits in the outbox since before this run, or was held back
+	entry        *list.Element
+}
+
+// responderSide is what this node knows as responder to one dialer.
+type responderSide struct {
+	peer        *peer
+	epoch       uint64
+	ended       ended
+	open        map[uint64]*inbound
+	lanes       map[string]*inbound   // the unanswered one of each lane
+	inHand      map[*inbound]struct{} // taken by the application in this run, and unanswered
+	replying    int
+	stored      int64 // bytes of requests kept
+	unreachable bool  // no address is known to bring a reply to
+	unsaved     bool
+}
+
+// requestArrived takes a REQUEST or RESUME. Nothing is stored before all is
+// checked, and nothing is acknowledged before it is stored.
+func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payload Payload, unread bool) {
+	p := s.conn.peer
+	r := &p.responder
+	if !m.enterEpoch(now, s, f) {
+		return
+	}
+	m.endBelow(now, p, f.Low)
+	y := r.open[f.Seq]
+	switch {
+	case f.Seq >= r.ended.low+wire.MaxOpen:
+		m.violate(now, s.conn, "more than 65,536 sequences open")
+	case y != nil && (y.name.Tag != f.Tag || y.payload.Hash != f.Hash || y.lane != f.Lane || y.payload.Size != int64(f.Size)):
+		m.mismatch(now, s, f, y.name)
+	case y != nil && y.state == Receiving && f.Kind == wire.Request:
+		m.payloadArrived(now, s, y, payload, unread)
+	case y != nil:
+		m.repeat(now, s, y, unread)
+	case r.ended.has(f.Seq):
+		s.spent = s.spent || unread
+		m.rejectRequest(s, f, wire.Reject, wire.Ended)
+	case f.Size > uint64(m.config.MaxMessageSize):
+		s.spent = s.spent || unread
+		m.refuseUnread(now, s, f)
+	case r.lanes[f.Lane] != nil:
+		m.violate(now, s.conn, "a request in a lane whose last one is unanswered")
+	case m.got[Name{p.id, f.Tag}] != nil:
+		m.violate(now, s.conn, "a tag that is open under another sequence")
+	case !m.room.forRequest(m.config, r, int64(f.Size)):
+		s.spent = s.spent || unread
+		m.stats.NacksSent++
+		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfRequest, Epoch: f.Epoch, Seq: f.Seq, Delay: wire.NoRoom, RetryAfter: m.config.RetryMin}, Payload{})
+	case f.Kind == wire.Resume:
+		y = m.receive(now, s, f)
+		m.send(s, wire.Frame{Kind: wire.Continue, Epoch: f.Epoch, Seq: f.Seq}, Payload{})
+	default:
+		y = m.receive(now, s, f)
+		m.payloadArrived(now, s, y, payload, unread)
+	}
+}
+
+// receive reserves room for a request whose payload is awaited.
+func (m *Machine) receive(now time.Time, s *stream, f *wire.Frame) *inbound {
+	p := s.conn.peer
+	y := &inbound{
+		peer: p, seq: f.Seq, name: Name{p.id, f.Tag}, lane: f.Lane, arrived: now, state: Receiving,
+		payload: Payload{Hash: f.Hash, Size: int64(f.Size)}, possiblySeen: f.PossiblySeen,
+	}
+	y.timer.owner = y
+	if f.Remaining > 0 {
+		y.deadline = now.Add(f.Remaining)
+	}
+	m.enterInbound(y)
+	m.bindInbound(now, y, s)
+	return y
+}
+
+// enterInbound puts an exchange among the open ones and takes its room.
+func (m *Machine) enterInbound(y *inbound) {
+	r := &y.peer.responder
+	r.open[y.seq] = y
+	m.got[y.name] = y
+	switch y.state {
+	case Receiving, Stored, Delivered:
+		r.lanes[y.lane] = y
+		r.stored += y.payload.Size
+		m.room.requestBytes += y.payload.Size
+	case Replying:
+		r.replying++
+	}
+	m.room.open++
+}
+
+// bindInbound ties an exchange to the stream on which its dialer listens. A
+// newer one takes the place of an older, which is reset.
+func (m *Machine) bindInbound(now time.Time, y *inbound, s *stream) {
+	if old := y.stream; old != nil && old != s {
+		old.in = nil
+		m.reset(now, old)
+	}
+	if other := s.in; other != nil && other != y {
+		other.stream = nil
+	}
+	y.stream, s.in = s, y
+}
+
+// payloadArrived stores the request whose room was reserved, or has it read.
+func (m *Machine) payloadArrived(now time.Time, s *stream, y *inbound, payload Payload, unread bool) {
+	m.bindInbound(now, y, s)
+	if unread {
+		m.act(Accept{Conn: s.conn.id, Stream: s.id})
+		return
+	}
+	s.conn.useful = true
+	y.state, y.ordinal = Stored, m.nextOrdinal()
+	y.payload = m.store(payload)
+	m.save(y)
+	m.sync()
+	m.stats.Requests++
+	m.outbox.push(y)
+	m.sendAck(s, y)
+}
+
+func (m *Machine) sendAck(s *stream, y *inbound) {
+	taken := y.state == Delivered
+	y.toldTaken = y.toldTaken || taken
+	m.send(s, wire.Frame{Kind: wire.Ack, Of: wire.OfRequest, Epoch: y.peer.responder.epoch, Seq: y.seq, Hash: y.payload.Hash, Delivered: taken}, Payload{})
+}
+
+// repeat answers what is known already by what was answered before: a request
+// is never taken twice.
+func (m *Machine) repeat(now time.Time, s *stream, y *inbound, unread bool) {
+	if unread {
+		m.reset(now, s) // the payload isn't wanted; the dialer's RESUME is answered
+		return
+	}
+	m.bindInbound(now, y, s)
+	y.awaitsResume = false
+	switch y.state {
+	case Receiving:
+		m.send(s, wire.Frame{Kind: wire.Continue, Epoch: y.peer.responder.epoch, Seq: y.seq}, Payload{})
+	case Stored, Delivered:
+		m.sendAck(s, y)
+	case Replying:
+		m.sendAck(s, y)
+		m.sendAnswer(now, y)
+	case Refused:
+		m.sendAnswer(now, y)
+	}
+}
+
+// mismatch: what this node knows under the number isn't what the peer means.
+// Nothing is changed: one of the two journals was set back.
+func (m *Machine) mismatch(now time.Time, s *stream, f *wire.Frame, name Name) {
+	m.rejectRequest(s, f, wire.Reject, wire.Mismatch)
+	m.notice(Notice{Kind: PeerMismatch, Peer: s.conn.peer.id, Address: s.conn.address, Name: name, Detail: "it means another request by a number that is known", Time: now})
+}
+
+func (m *Machine) rejectRequest(s *stream, f *wire.Frame, kind wire.Kind, why wire.Refusal) {
+	of := wire.OfRequest
+	if f.Kind == wire.Cancel {
+		of = wire.OfCancel
+	}
+	m.send(s, wire.Frame{Kind: kind, Of: of, Epoch: f.Epoch, Seq: f.Seq, Refusal: why, Known: s.conn.peer.responder.fence(why)}, Payload{})
+}
+
+func (r *responderSide) fence(why wire.Refusal) uint64 {
+	if why == wire.Fenced {
+		return r.epoch
+	}
+	return 0
+}
+
+// refuseUnread refuses a request that is too large, for good.
+func (m *Machine) refuseUnread(now time.Time, s *stream, f *wire.Frame) {
+	p := s.conn.peer
+	if m.got[Name{p.id, f.Tag}] != nil {
+		m.violate(now, s.conn, "a tag that is open under another sequence")
+		return
+	}
+	if len(p.responder.open) >= m.config.MaxOpenPerPeer {
+		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfRequest, Epoch: f.Epoch, Seq: f.Seq, Delay: wire.NoRoom, RetryAfter: m.config.RetryMin}, Payload{})
+		return
+	}
+	y := &inbound{
+		peer: p, seq: f.Seq, name: Name{p.id, f.Tag}, lane: f.Lane, arrived: now, state: Refused,
+		payload: Payload{Hash: f.Hash, Size: int64(f.Size)}, refusal: wire.TooLarge, limit: uint64(m.config.MaxMessageSize),
+	}
+	y.timer.owner = y
+	m.enterInbound(y)
+	m.save(y)
+	m.sync()
+	if !s.spent {
+		m.bindInbound(now, y, s)
+	}
+	m.send(s, m.answerFrame(y), Payload{})
+}
+
+// taken notes that the application has a request in hand. Its dialer is told if
+// the answer doesn't follow soon.
+func (m *Machine) taken(now time.Time, name Name) {
+	y := m.got[name]
+	if y == nil || y.state != Stored {
+		return
+	}
+	y.state = Delivered
+	y.peer.responder.inHand[y] = struct{}{}
+	y.wake(m, now.Add(m.config.RetryMin))
+}
+
+// respond answers a request: the answer is durable before the call returns.
+func (m *Machine) respond(now time.Time, in Respond) {
+	y, err := m.answerable(in.Name, in.Peer, in.Payload.Hash)
+	if err != nil || y == nil {
+		m.answer(in.Call, err)
+		return
+	}
+	y.reply = m.store(in.Payload)
+	m.answered(now, y)
+	m.answer(in.Call, nil, y.name)
+}
+
+// refuse rejects a request for good. The rejection travels as the reply would.
+func (m *Machine) refuse(now time.Time, in Refuse) {
+	y, err := m.answerable(in.Name, "", sha256.Sum256([]byte(in.Reason)))
+	if err != nil || y == nil {
+		m.answer(in.Call, err)
+		return
+	}
+	y.refusal, y.reason = wire.Policy, in.Reason
+	m.answered(now, y)
+	m.answer(in.Call, nil, y.name)
+}
+
+// answerable finds the request to answer; nil when the same answer was given
+// before.
+func (m *Machine) answerable(name Name, from Peer, hash wire.Hash) (*inbound, error) {
+	if from != "" {
+		inHand := m.peer(from).responder.inHand
+		switch len(inHand) {
+		case 0:
+			return nil, ErrNoRequest
+		case 1:
+			for y := range inHand {
+				return y, nil
+			}
+		}
+		return nil, ErrAmbiguous
+	}
+	y := m.got[name]
+	switch {
+	case y == nil:
+		return nil, m.unknownInbound(name)
+	case y.state == Replying && y.answerHash() == hash:
+		return nil, nil
+	case y.state == Stored || y.state == Delivered:
+		return y, nil
+	case y.state == Receiving:
+		return nil, ErrUnknown
+	}
+	return nil, ErrAnswered
+}
+
+// unknownInbound is why a name names no open request.
+func (m *Machine) unknownInbound(name Name) error {
+	switch h := m.history.find(name); {
+	case h == nil || name.Dialer == m.config.Self:
+		return ErrUnknown
+	case h.Responder == Abandoned:
+		return ErrAbandoned
+	default:
+		return ErrAnswered
+	}
+}
+
+// answered makes an answer durable; then it goes to the dialer.
+func (m *Machine) answered(now time.Time, y *inbound) {
+	r := &y.peer.responder
+	r.stored -= y.payload.Size
+	m.room.requestBytes -= y.payload.Size
+	m.drop(&y.payload)
+	m.outbox.remove(y)
+	delete(r.lanes, y.lane)
+	delete(r.inHand, y)
+	r.replying++
+	y.state = Replying
+	m.save(y)
+	m.sync()
+	m.touch(y.peer)
+	m.bring(now, y)
+}
+
+// bring sends an answer to its dialer: on the exchange's stream, else on one
+// that this node opens; without a connection it dials, or waits to be asked.
+func (m *Machine) bring(now time.Time, y *inbound) {
+	if y.stream == nil {
+		c := y.peer.usable()
+		if c == nil {
+			y.wake(m, time.Time{})
+			return
+		}
+		s := m.take(now, c)
+		if s == nil {
+			y.wake(m, now.Add(m.config.RetryMin))
+			return
+		}
+		m.bindInbound(now, y, s)
+	}
+	m.sendAnswer(now, y)
+}
+
+// sendAnswer sends the reply, or the rejection in its place, on the bound stream.
+func (m *Machine) sendAnswer(now time.Time, y *inbound) {
+	m.stats.Replies++
+	m.send(y.stream, m.answerFrame(y), y.reply)
+	if y.state == Replying {
+		y.wake(m, now.Add(m.config.AckTimeout))
+	}
+}
+
+func (m *Machine) answerFrame(y *inbound) wire.Frame {
+	f := wire.Frame{Kind: wire.Reply, Epoch: y.peer.responder.epoch, Seq: y.seq, Tag: y.name.Tag, Hash: y.answerHash(), Size: uint64(y.reply.Size)}
+	if y.refusal != 0 {
+		f.Kind, f.Of, f.Size = wire.Reject, wire.OfRequest, 0
+		f.Refusal, f.Text, f.Known = y.refusal, y.reason, y.limit
+	}
+	return f
+}
+
+// answerHash is what the dialer's ACK of the answer must name.
+func (y *inbound) answerHash() wire.Hash {
+	if y.refusal != 0 {
+		return sha256.Sum256([]byte(y.reason))
+	}
+	return y.reply.Hash
+}
+
+// due tells the dialer that the application has its request, or brings an
+// answer again that wasn't acknowledged.
+func (y *inbound) due(m *Machine, now time.Time) {
+	switch {
+	case y.state == Delivered && !y.toldTaken && y.stream != nil:
+		m.sendAck(y.stream, y)
+	case y.state == Replying && !y.awaitsResume:
+		if y.stream != nil {
+			m.stats.Timeouts++
+			old := y.stream
+			old.in, y.stream = nil, nil
+			m.reset(now, old)
+		}
+		m.bring(now, y)
+		m.touch(y.peer)
+	}
+}
+
+func (y *inbound) wake(m *Machine, at time.Time) { m.wakeAt(&y.timer, at) }
+
+// lostStream: a connection's end changes nothing but where the answer waits. Its
+// dialer will ask again; if it doesn't, the answer is brought.
+func (m *Machine) lostStream(now time.Time, y *inbound) {
+	y.stream = nil
+	switch y.state {
+	case Receiving:
+		m.dropInbound(y) // nothing was stored
+	case Replying:
+		y.failed++
+		y.wake(m, now.Add(max(time.Second, m.backoff(y.failed, m.config.PollMax))))
+	}
+}
+
+// awaitResume gives a dialer that has just connected the time to ask for what
+// it waits for, before answers are brought to it unasked.
+func (m *Machine) awaitResume(now time.Time, p *peer) {
+	for _, y := range p.responder.inOrder() {
+		if y.state == Replying && y.stream == nil && !y.awaitsResume {
+			y.wake(m, now.Add(time.Second))
+		}
+	}
+}
+
+func (r *responderSide) inOrder() []*inbound {
+	all := make([]*inbound, 0, len(r.open))
+	for _, y := range r.open {
+		all = append(all, y)
+	}
+	slices.SortFunc(all, func(a, b *inbound) int { return cmp.Compare(a.seq, b.seq) })
+	return all
+}
+
+func tooLarge(what string, size, limit int64) string {
+	return fmt.Sprintf("the %s of %d bytes is larger than the %d taken", what, size, limit)
+}

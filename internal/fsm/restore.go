@@ -1,0 +1,208 @@
+package fsm
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// Restorer replays a journal's records into a new machine. Recovery is then the
+// same pipe as everything else: the first Ready says what to do.
+type Restorer struct {
+	m       *Machine
+	outs    []*outbound
+	ins     []*inbound
+	numbers map[uint64]struct{}
+}
+
+// Restore begins a recovery into a new machine.
+func Restore(config Config) *Restorer {
+	return &Restorer{m: New(config), numbers: map[uint64]struct{}{}}
+}
+
+// Record takes one record, in any order.
+func (r *Restorer) Record(k, value []byte) error {
+	if len(k) < 2 {
+		return fmt.Errorf("key %x: %w", k, errBadRecord)
+	}
+	d, rest := decode(value), string(k[1:])
+	switch k[0] {
+	case dialerKey:
+		r.dialer(Peer(rest), d)
+	case responderKey:
+		r.responder(Peer(rest), d)
+	case historyKey:
+		r.remembered(rest, d)
+	case inboundKey:
+		r.inbound(rest, d)
+	case outboundKey:
+		r.outbound(rest, d)
+	default:
+		d.fail()
+	}
+	if d.err != nil {
+		return fmt.Errorf("key %x: %w", k, d.err)
+	}
+	return nil
+}
+
+func (r *Restorer) dialer(id Peer, d *decoder) {
+	side := &r.m.peer(id).dialer
+	side.epoch, side.next, side.known, side.halt = d.number(), d.number(), d.number(), haltError(d.number())
+	bits := d.number()
+	side.acked, side.adopted, side.unconfirmed = bits&1 != 0, bits&2 != 0, bits&4 != 0
+	side.confirm = side.unconfirmed
+	side.low = side.next
+}
+
+func (r *Restorer) responder(id Peer, d *decoder) {
+	side := &r.m.peer(id).responder
+	side.epoch, side.ended.low = d.number(), d.number()
+	for range d.number() {
+		if d.err != nil {
+			return
+		}
+		side.ended.spans = append(side.ended.spans, span{d.number(), d.number()})
+	}
+}
+
+func (r *Restorer) remembered(serial string, d *decoder) {
+	if len(serial) != 8 {
+		d.fail()
+		return
+	}
+	h := &remembered{serial: binary.BigEndian.Uint64([]byte(serial))}
+	h.Name.Dialer = Peer(d.text())
+	copy(h.Name.Tag[:], d.text())
+	h.Peer = Peer(d.text())
+	h.Dialer, h.Responder = DialerState(d.number()), ResponderState(d.number())
+	h.RequestSize, h.ReplySize = int64(d.number()), int64(d.number())
+	h.Lane, h.Key = d.text(), d.text()
+	h.Made, h.Ended, h.Deadline = d.time(), d.time(), d.time()
+	copy(h.RequestHash[:], d.text())
+	h.Reason = d.text()
+	bits := d.number()
+	h.Acknowledged, h.Taken, h.PossiblySeen = bits&1 != 0, bits&2 != 0, bits&4 != 0
+	if d.err == nil {
+		r.m.history.add(h)
+		r.m.history.serial = max(r.m.history.serial, h.serial)
+		if h.Key != "" {
+			r.m.keys[key{h.Peer, h.Key}] = keyed{h.Name, h.RequestHash}
+		}
+	}
+}
+
+func (r *Restorer) outbound(tag string, d *decoder) {
+	x := &outbound{peer: r.m.peer(Peer(d.text())), name: Name{Dialer: r.m.config.Self}}
+	if copy(x.name.Tag[:], tag) != len(wire.Tag{}) {
+		d.fail()
+		return
+	}
+	x.timer.owner = x
+	d.number() // the epoch, for a reader of the dump: what is open is of the present one
+	x.seq, x.outcome, x.ordinal = d.number(), DialerState(d.number()), d.number()
+	bits := d.number()
+	x.sent, x.acked, x.taken, x.possiblySeen, x.committed = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0, bits&16 != 0
+	x.wrote, x.resent = x.sent, x.sent
+	x.lane, x.key = d.text(), d.text()
+	x.deadline, x.made, x.ended = d.time(), d.time(), d.time()
+	x.payload, x.reply = d.payload(), d.payload()
+	x.reason = d.text()
+	for range d.number() {
+		if d.err != nil {
+			return
+		}
+		if a := d.text(); !slices.Contains(x.peer.addresses, a) {
+			x.peer.addresses = append(x.peer.addresses, a)
+		}
+	}
+	switch {
+	case x.outcome == 0:
+		x.state = Suspended // until the allow list says otherwise
+	case bits&32 != 0:
+		x.state, x.retold = Cancelling, true
+	default:
+		x.state, x.retold = x.outcome, true
+	}
+	r.outs = append(r.outs, x)
+}
+
+func (r *Restorer) inbound(key string, d *decoder) {
+	y := &inbound{recovered: true}
+	n := copy(y.name.Tag[:], key)
+	y.name.Dialer = Peer(key[n:])
+	y.peer = r.m.peer(y.name.Dialer)
+	y.timer.owner = y
+	y.seq, y.state, y.ordinal = d.number(), ResponderState(d.number()), d.number()
+	y.refusal, y.limit = wire.Refusal(d.number()), d.number()
+	y.possiblySeen = d.number()&1 != 0
+	y.lane = d.text()
+	y.deadline, y.arrived = d.time(), d.time()
+	y.payload, y.reply = d.payload(), d.payload()
+	y.reason = d.text()
+	if y.state == Delivered {
+		y.state = Stored // no application of this run has it
+	}
+	r.ins = append(r.ins, y)
+}
+
+// Done ends the recovery. The machine admits nobody until the allow list's
+// members are stepped; requests of earlier runs are then delivered first.
+func (r *Restorer) Done(now time.Time) *Machine {
+	m := r.m
+	slices.SortFunc(r.outs, bySeq)
+	for _, x := range r.outs {
+		r.named(x.payload, x.reply)
+		m.ordinal = max(m.ordinal, x.ordinal)
+		if x.key != "" {
+			m.keys[key{x.peer.id, x.key}] = keyed{x.name, x.payload.Hash}
+		}
+		d := &x.peer.dialer
+		m.made[x.name.Tag] = x
+		d.stored += x.reply.Size
+		m.room.replyBytes += x.reply.Size
+		if x.outcome == 0 || x.state == Cancelling {
+			m.enter(x)
+			d.low = min(d.low, x.seq)
+			if x.outcome == 0 && d.halt != nil {
+				x.state = Halted
+			}
+			x.arm(m)
+		}
+	}
+	slices.SortFunc(r.outs, func(a, b *outbound) int { return cmp.Compare(a.ordinal, b.ordinal) })
+	for _, x := range r.outs {
+		if x.outcome != 0 && !x.committed {
+			m.outbox.push(x)
+		}
+	}
+	for _, y := range r.ins {
+		r.named(y.payload, y.reply)
+		m.ordinal = max(m.ordinal, y.ordinal)
+		m.enterInbound(y)
+	}
+	m.trimHistory(now)
+	for _, p := range m.inOrder() {
+		m.touch(p)
+	}
+	return m
+}
+
+func (r *Restorer) named(payloads ...Payload) {
+	for _, p := range payloads {
+		if p.Number != 0 {
+			r.numbers[p.Number] = struct{}{}
+		}
+	}
+}
+
+// Named reports whether a record names the payload; one that none names is what
+// a crash left over.
+func (r *Restorer) Named(number uint64) bool {
+	_, found := r.numbers[number]
+	return found
+}

@@ -1,0 +1,32 @@
+package fsm
+
+// room is what is taken of the limits in total. Requests and replies have
+// budgets of their own, or else two nodes with full stores would wait for each
+// other. Every listed peer may always have one request stored here, and one
+// reply, whatever others have filled: the total can pass its limit by one
+// message of the largest size for each.
+type room struct {
+	queued       int   // exchanges made here and not ended
+	queuedBytes  int64 // of their requests
+	replyBytes   int64 // of replies that the application hasn't committed
+	open         int   // exchanges of peers, not ended
+	requestBytes int64 // of their requests that aren't answered
+}
+
+// forRequest reports whether a peer's request can be stored.
+func (r *room) forRequest(c Config, side *responderSide, size int64) bool {
+	return len(side.open) == 0 ||
+		len(side.open) < c.MaxOpenPerPeer && side.stored+size <= c.MaxStoredPerPeer &&
+			r.open < c.MaxOpen && r.requestBytes+size <= c.MaxStored
+}
+
+// forReply reports whether a peer's reply can be stored.
+func (r *room) forReply(c Config, side *dialerSide, size int64) bool {
+	return side.stored == 0 || side.stored+size <= c.MaxStoredPerPeer && r.replyBytes+size <= c.MaxStored
+}
+
+// key is an idempotency key: its scope is the peer that the request is for.
+type key struct {
+	peer Peer
+	key  string
+}

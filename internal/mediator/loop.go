@@ -1,0 +1,203 @@
+package mediator
+
+import (
+	"errors"
+	"time"
+
+	"github.com/parley-p2p/parley/internal/fsm"
+)
+
+// What a call is answered with when it can't be carried out.
+var (
+	ErrJournal = errors.New("journal can't store")
+	ErrClosed  = errors.New("mediator has stopped")
+)
+
+// The six channels:
+//
+//	P2P protocol                 mediator                  application
+//	                 Actions  ◀────────────  Commands          sender
+//	                 Inputs   ────────────▶  Deliveries        receiver
+//	                 Notices  ────────────▶  Alerts            priority
+//
+// Only the mediator's goroutine touches the machine. It never waits on the
+// application: what doesn't fit into Deliveries or Alerts stays with the machine,
+// which is bounded by its limits, or is put together with its like.
+type Channels struct {
+	Actions chan<- []fsm.Action // sender to the P2P protocol, which never lets it fill up
+	Inputs  <-chan fsm.Input    // receiver from the P2P protocol
+	Notices <-chan fsm.Notice   // priority from the P2P protocol
+
+	Commands   chan Command      // sender from the application
+	Deliveries chan fsm.Delivery // receiver to the application
+	Alerts     chan fsm.Notice   // priority to the application
+}
+
+// Capacities of the application's channels. Every event that is taken sends one
+// command; Commands has room for all of these and for as many calls as may wait
+// at once, so that taking an event never waits.
+const (
+	DeliveryRoom = 256
+	AlertRoom    = 64
+	CallRoom     = 256
+	commandRoom  = DeliveryRoom + AlertRoom + CallRoom
+)
+
+// A turn takes at most so many inputs of a kind, so that none starves another.
+const (
+	priorityATurn = 64
+	inputsATurn   = 512
+)
+
+// Command is what the application says: an input, answered on Answer when that
+// is set, or a look at the machine between two turns.
+type Command struct {
+	Input  fsm.Input
+	Answer chan<- fsm.Answer // with room for one
+	Look   func(*fsm.Machine)
+}
+
+// Loop runs turns.
+type Loop struct {
+	Channels
+	turn    *Turn
+	now     func() time.Time
+	stop    chan struct{}
+	stopped chan struct{}
+
+	inputs []fsm.Input
+	calls  map[fsm.Call]chan<- fsm.Answer
+	last   fsm.Call
+	alerts alerts
+}
+
+// NewLoop makes a loop; Run starts it. The first inputs are stepped in the first
+// turn, with all that the recovery left to do.
+func NewLoop(turn *Turn, actions chan<- []fsm.Action, inputs <-chan fsm.Input, notices <-chan fsm.Notice, first ...fsm.Input) *Loop {
+	return &Loop{
+		Channels: Channels{
+			Actions: actions, Inputs: inputs, Notices: notices,
+			Commands:   make(chan Command, commandRoom),
+			Deliveries: make(chan fsm.Delivery, DeliveryRoom),
+			Alerts:     make(chan fsm.Notice, AlertRoom),
+		},
+		turn: turn, now: time.Now,
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+		inputs: first,
+		calls:  map[fsm.Call]chan<- fsm.Answer{},
+	}
+}
+
+// Run takes turns until Stop.
+func (l *Loop) Run() {
+	defer close(l.stopped)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := l.now()
+		outcome := l.turn.Take(now, l.inputs)
+		clear(l.inputs)
+		l.inputs = l.inputs[:0]
+		if !l.carryOut(outcome) {
+			return
+		}
+		if outcome.Deadline.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(outcome.Deadline.Sub(now))
+		}
+		if !l.wait(timer.C) {
+			return
+		}
+	}
+}
+
+// Stop ends the loop after the turn that it is in. What was committed stays.
+func (l *Loop) Stop() {
+	close(l.stop)
+	<-l.stopped
+}
+
+// Stopped is closed when the loop has ended: no command is answered any more.
+func (l *Loop) Stopped() <-chan struct{} { return l.stopped }
+
+// carryOut acts, settles and delivers, in this order. It reports whether the
+// loop goes on.
+func (l *Loop) carryOut(o Outcome) bool {
+	if len(o.Actions) > 0 {
+		select {
+		case l.Actions <- o.Actions:
+		case <-l.stop:
+			return false
+		}
+	}
+	for _, a := range o.Answers {
+		l.calls[a.Call] <- a
+		delete(l.calls, a.Call)
+	}
+	for _, n := range o.Notices {
+		l.alerts.add(n)
+	}
+	l.alerts.pass(l.Alerts)
+	for len(l.Deliveries) < cap(l.Deliveries) {
+		d, ok := l.turn.Deliver()
+		if !ok {
+			break
+		}
+		l.Deliveries <- d
+	}
+	return true
+}
+
+// wait gathers the inputs of the next turn: what has priority first, then all
+// that is there.
+func (l *Loop) wait(tick <-chan time.Time) bool {
+	select {
+	case n := <-l.Notices:
+		l.alerts.add(n)
+	case in := <-l.Inputs:
+		l.inputs = append(l.inputs, in)
+	case c := <-l.Commands:
+		l.command(c)
+	case <-tick:
+		l.inputs = append(l.inputs, fsm.Tick{})
+	case <-l.stop:
+		return false
+	}
+	for range priorityATurn {
+		select {
+		case n := <-l.Notices:
+			l.alerts.add(n)
+			continue
+		default:
+		}
+		break
+	}
+	for range inputsATurn {
+		select {
+		case in := <-l.Inputs:
+			l.inputs = append(l.inputs, in)
+			continue
+		case c := <-l.Commands:
+			l.command(c)
+			continue
+		default:
+		}
+		break
+	}
+	return true
+}
+
+func (l *Loop) command(c Command) {
+	switch {
+	case c.Look != nil:
+		c.Look(l.turn.Machine)
+		c.Answer <- fsm.Answer{}
+	case c.Answer != nil:
+		l.last++
+		l.calls[l.last] = c.Answer
+		l.inputs = append(l.inputs, fsm.WithCall(c.Input, l.last))
+	default:
+		l.inputs = append(l.inputs, c.Input)
+	}
+}
