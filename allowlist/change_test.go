@@ -1,0 +1,197 @@
+package allowlist_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/identity"
+)
+
+// watch notes the changes of a list as lines such as "+alice ~bob -carol".
+func watch(list *allowlist.List) (lines *[]string, cancel func()) {
+	lines = new([]string)
+	cancel = list.OnChange(func(c allowlist.Change) {
+		var line []string
+		for _, part := range []struct {
+			sign    string
+			members []allowlist.Member
+		}{{"+", c.Added}, {"~", c.Changed}, {"-", c.Removed}} {
+			for _, m := range part.members {
+				line = append(line, part.sign+m.Name)
+			}
+		}
+		*lines = append(*lines, strings.Join(line, " "))
+	})
+	return lines, cancel
+}
+
+func expect(t *testing.T, got *[]string, want ...string) {
+	t.Helper()
+	if fmt.Sprint(*got) != fmt.Sprint(want) {
+		t.Errorf("told %q, want %q", *got, want)
+	}
+}
+
+func TestEveryChangeIsTold(t *testing.T) {
+	alice, bob, carol := member(t, 1, "alice"), member(t, 2, "bob"), member(t, 3, "carol")
+	list := newList(t, alice)
+	told, cancel := watch(list)
+
+	if err := list.Add(bob); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, told, "+bob")
+	if err := list.Add(bob); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, told, "+bob") // no difference, no word
+
+	bob.Addresses = []string{"10.0.0.8:4001"}
+	if err := list.Add(bob); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, told, "+bob", "~bob")
+
+	bob.Name = "robert"
+	if err := list.Replace([]allowlist.Member{carol, bob}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, told, "+bob", "~bob", "+carol ~robert -alice")
+
+	if list.Remove(alice.ID) {
+		t.Error("alice was removed twice")
+	}
+	if !list.Remove(carol.ID) || list.Admits(carol.ID) {
+		t.Error("carol is still there")
+	}
+	expect(t, told, "+bob", "~bob", "+carol ~robert -alice", "-carol")
+
+	cancel()
+	cancel()
+	if err := list.Add(alice); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, told, "+bob", "~bob", "+carol ~robert -alice", "-carol")
+}
+
+func TestWrongChangeChangesNothing(t *testing.T) {
+	alice, bob := member(t, 1, "alice"), member(t, 2, "bob")
+	list := newList(t, alice)
+	told, _ := watch(list)
+	var field *allowlist.FieldError
+	if err := list.Add(member(t, 2, "alice")); !errors.Is(err, allowlist.ErrDuplicate) || !errors.As(err, &field) || field.Field != "name" {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	if err := list.Add(allowlist.Member{}); err == nil {
+		t.Error("a member without an ID was added")
+	}
+	if err := list.Replace([]allowlist.Member{bob, bob}); !errors.Is(err, allowlist.ErrDuplicate) {
+		t.Errorf("a member twice: %v", err)
+	}
+	if !list.Admits(alice.ID) || list.Admits(bob.ID) {
+		t.Error("the list has changed")
+	}
+	expect(t, told)
+}
+
+func TestCallbackMayChangeTheList(t *testing.T) {
+	alice, bob := member(t, 1, "alice"), member(t, 2, "bob")
+	list := newList(t)
+	list.OnChange(func(c allowlist.Change) {
+		for _, m := range c.Added {
+			list.Remove(m.ID) // admits nobody for long
+		}
+	})
+	told, cancel := watch(list)
+	list.OnChange(func(allowlist.Change) { cancel() })
+	for _, m := range []allowlist.Member{alice, bob} {
+		if err := list.Add(m); err != nil {
+			t.Fatal(err)
+		}
+		if list.Admits(m.ID) {
+			t.Errorf("%v stays", m)
+		}
+	}
+	expect(t, told, "+alice")
+}
+
+func TestListGoesOnAfterACallbackPanicked(t *testing.T) {
+	list := newList(t)
+	cancel := list.OnChange(func(allowlist.Change) { panic("a bug of the application") })
+	func() {
+		defer func() { recover() }()
+		_ = list.Add(member(t, 1, "alice"))
+	}()
+	cancel()
+	told, _ := watch(list)
+	if err := list.Add(member(t, 2, "bob")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, told, "+bob")
+}
+
+// TestChangesFromAllSidesAddUp has many goroutines change a list at once. What
+// a subscriber was told must then add up to what the list holds, without one
+// call beside another.
+func TestChangesFromAllSidesAddUp(t *testing.T) {
+	const sides, rounds = 4, 50
+	var members [sides]allowlist.Member
+	for i := range members {
+		members[i] = member(t, int64(i+1), fmt.Sprint("peer ", i))
+	}
+	list := newList(t)
+	known := map[identity.ID]bool{}
+	var one sync.Mutex
+	list.OnChange(func(c allowlist.Change) {
+		if !one.TryLock() {
+			t.Error("two calls at once")
+			return
+		}
+		defer one.Unlock()
+		for _, m := range c.Added {
+			if known[m.ID] {
+				t.Errorf("%v was added twice", m)
+			}
+			known[m.ID] = true
+		}
+		for _, m := range c.Removed {
+			if !known[m.ID] {
+				t.Errorf("%v was removed twice", m)
+			}
+			delete(known, m.ID)
+		}
+	})
+	var group sync.WaitGroup
+	for i, m := range members {
+		group.Go(func() {
+			for range rounds {
+				if err := list.Add(m); err != nil {
+					t.Error(err)
+				}
+				if !list.Admits(m.ID) || !list.Remove(m.ID) {
+					t.Error("someone else removed", m)
+				}
+			}
+			if i%2 == 0 {
+				if err := list.Add(m); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i, m := range members {
+		if known[m.ID] != (i%2 == 0) || known[m.ID] != list.Admits(m.ID) {
+			t.Errorf("%v: told %v, listed %v", m, known[m.ID], list.Admits(m.ID))
+		}
+	}
+}
+
+func member(t testing.TB, number int64, name string) allowlist.Member {
+	t.Helper()
+	return allowlist.Member{ID: peerID(t, number), Name: name}
+}
