@@ -26,10 +26,12 @@ func (f *fate) strike() {
 // disk is a file in memory of which a crash leaves what was synced and, of the
 // rest, any beginning.
 type disk struct {
-	fate    *fate
-	content []byte
-	synced  int
-	offset  int
+	fate      *fate
+	content   []byte
+	synced    int
+	offset    int
+	full      error  // of writing, when it isn't nil
+	afterSync func() // may end the process
 }
 
 func (d *disk) Read(p []byte) (int, error) {
@@ -42,6 +44,9 @@ func (d *disk) Read(p []byte) (int, error) {
 }
 
 func (d *disk) Write(p []byte) (int, error) {
+	if d.full != nil {
+		return 0, d.full
+	}
 	d.content = append(d.content[:d.offset], p...)
 	d.offset = len(d.content)
 	return len(p), nil
@@ -61,6 +66,9 @@ func (d *disk) Sync() error {
 	d.fate.strike()
 	d.synced = len(d.content)
 	d.fate.strike()
+	if d.afterSync != nil {
+		d.afterSync()
+	}
 	return nil
 }
 

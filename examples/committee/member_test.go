@@ -19,6 +19,7 @@ type gathering struct {
 	disks     map[identity.ID]*disk
 	members   map[identity.ID]*Member
 	fates     map[identity.ID]*fate
+	failed    map[identity.ID]error // of members whose disk is full
 	now       time.Time
 }
 
@@ -29,6 +30,7 @@ func gather(t *testing.T, seats, transactions, programs int, seed uint64) *gathe
 		network:   &network{t: t, rng: rng},
 		committee: Committee{Transactions: transactions, Programs: programs, Seed: seed, MessageSize: 200},
 		disks:     map[identity.ID]*disk{}, members: map[identity.ID]*Member{}, fates: map[identity.ID]*fate{},
+		failed: map[identity.ID]error{},
 		now: time.Unix(1_700_000_000, 0),
 	}
 	for range seats {
@@ -61,7 +63,12 @@ func (g *gathering) turn(id identity.ID) (worked bool) {
 		g.members[id] = g.open(id)
 	}
 	worked, err := g.members[id].Turn()
-	if err != nil {
+	switch {
+	case err == nil:
+	case g.disks[id].full != nil:
+		g.failed[id] = err
+		panic(crash{})
+	default:
 		g.t.Fatalf("member %s: %v", id.Short(), err)
 	}
 	return worked
