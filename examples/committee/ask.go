@@ -5,21 +5,19 @@ import (
 	"fmt"
 
 	"github.com/parley-p2p/parley"
+	"github.com/parley-p2p/parley/identity"
 )
 
 // ask makes the requests that are due and of which the state doesn't know that
 // they were made. A crash between making one and noting it does no harm: it is
 // made again under the same key and is the same exchange.
 func (m *Member) ask() error {
-	due, err := m.due()
-	if err != nil {
-		return err
-	}
+	due := m.due()
+	size := min(sendMax, 1+sendBytes/(1+m.committee.MessageSize))
 	for len(due) > 0 {
-		batch := due[:min(sendMax, len(due))]
+		batch := due[:min(size, len(due))]
 		if err := m.send(batch); errors.Is(err, parley.ErrQueueFull) {
-			m.behind = true // as some end there is room for others
-			return nil
+			return nil // each that ends is an event, and makes room for another
 		} else if err != nil {
 			return err
 		}
@@ -28,58 +26,32 @@ func (m *Member) ask() error {
 	return nil
 }
 
-// send makes requests with one sync of the handler's, and notes them. The notes
-// are durable with the next fact that is, hence before any that follow from them.
-func (m *Member) send(batch []dueRequest) error {
-	messages := make([]parley.Message, len(batch))
-	for i, due := range batch {
-		messages[i] = due.message
-	}
-	before := m.state.now().UnixMicro()
-	ids, err := m.handler.Send(messages...)
-	if err != nil {
-		return fmt.Errorf("making %d requests: %w", len(messages), err)
-	}
-	for i, due := range batch {
-		err := m.state.append(Record{Kind: RequestMade, Time: before, Exchange: ids[i], Peer: due.peer, Ask: due.Ask})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 type dueRequest struct {
-	question
-	message parley.Message
+	request
+	peer identity.ID
 }
 
-// due are the requests that follow from the state and aren't made: the keys; all
-// nonces once the keys are known; and each partial signature once this member
-// has signed, so that it never asks for more than it gives.
-func (m *Member) due() (due []dueRequest, err error) {
-	for _, seat := range m.committee.Seats {
-		if seat.ID == m.self {
+// due are the requests that follow from the state and aren't made.
+func (m *Member) due() (due []dueRequest) {
+	wanted := m.wanted()
+	for _, peer := range m.committee.Members {
+		if peer == m.self {
 			continue
 		}
-		for _, req := range m.wanted() {
-			asked := question{req.Ask, seat.ID}
-			if _, made := m.state.made[asked]; made {
-				continue
+		for _, req := range wanted {
+			if _, made := m.state.made[question{req.Ask, peer}]; !made {
+				due = append(due, dueRequest{req, peer})
 			}
-			message, err := m.committee.message(seat, req)
-			if err != nil {
-				return nil, err
-			}
-			due = append(due, dueRequest{asked, message})
 		}
 	}
-	return due, nil
+	return due
 }
 
-// wanted is what this member asks, of every other alike. Within a program all
-// nonces come before the partial signatures: else two members could each wait,
-// behind the other's request for a partial signature, for a nonce.
+// wanted is what this member asks, of every other alike: the keys; all nonces
+// once the keys are known; and each partial signature once it has signed itself,
+// so that it never asks for more than it gives. Within a program all nonces come
+// before the partial signatures: else two members could each wait, behind the
+// other's request for a partial signature, for a nonce.
 func (m *Member) wanted() []request {
 	wanted := []request{{Ask: Ask{Subject: Key}}}
 	if m.signers == nil {
@@ -94,4 +66,29 @@ func (m *Member) wanted() []request {
 		}
 	}
 	return append(wanted, partials...)
+}
+
+// send makes requests with one sync of the handler's, and notes them. The notes
+// are durable with the next fact that is, hence before any that follow from them.
+func (m *Member) send(batch []dueRequest) error {
+	messages := make([]parley.Message, len(batch))
+	for i, due := range batch {
+		message, err := m.committee.message(due.peer, due.request)
+		if err != nil {
+			return err
+		}
+		messages[i] = message
+	}
+	before := m.state.now().UnixMicro()
+	ids, err := m.handler.Send(messages...)
+	if err != nil {
+		return fmt.Errorf("making %d requests: %w", len(messages), err)
+	}
+	for i, due := range batch {
+		err := m.state.append(Record{Kind: RequestMade, Time: before, Exchange: ids[i], Peer: due.peer, Ask: due.Ask})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

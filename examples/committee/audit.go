@@ -138,7 +138,7 @@ func (a *audit) countNonces(records []Record) {
 // compare matches the two sides of every exchange.
 func (a *audit) compare(committee *Committee) {
 	a.Exchanges = len(a.made)
-	a.Lost += max(0, len(committee.Seats)*committee.expected()-len(a.made))
+	a.Lost += max(0, len(committee.Members)*committee.Exchanges()-len(a.made))
 	for id, made := range a.made {
 		served, isServed := a.served[id]
 		applied, isApplied := a.applied[id]
@@ -208,7 +208,7 @@ func (a *audit) verify(committee *Committee, members map[identity.ID][]Record) e
 		}
 	}
 	for _, number := range holders {
-		if number == len(committee.Seats) {
+		if number == len(committee.Members) {
 			a.Valid++
 		}
 	}

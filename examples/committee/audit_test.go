@@ -12,7 +12,7 @@ import (
 func TestAuditNotices(t *testing.T) {
 	g := gather(t, 3, 3, 2, 1)
 	g.run()
-	member := g.committee.Seats[0].ID
+	member := g.committee.Members[0]
 	find := func(records []Record, kind Kind) int {
 		return slices.IndexFunc(records, func(r Record) bool { return r.Kind == kind && r.Ask.Subject != Key })
 	}

@@ -2,6 +2,7 @@ package committee
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/parley-p2p/parley/identity"
@@ -9,17 +10,19 @@ import (
 
 // Committee is what the members agree on before they begin, the same for all.
 type Committee struct {
-	Seats        []Seat `json:"seats"`
-	Transactions int    `json:"transactions"` // to be signed
-	Programs     int    `json:"programs"`     // the transactions are spread over, each a chain of its own
-	Seed         uint64 `json:"seed"`         // of the outputs with which the chains begin
-	MessageSize  int    `json:"message_size"` // bytes to which messages are padded
+	Members      []identity.ID `json:"members"`      // their addresses are in the allow list
+	Transactions int           `json:"transactions"` // to be signed
+	Programs     int           `json:"programs"`     // the transactions are spread over, each a chain of its own
+	Seed         uint64        `json:"seed"`         // of the outputs with which the chains begin
+	MessageSize  int           `json:"message_size"` // bytes to which messages are padded
 }
 
-// Seat is a member's place: its peer ID and where it is dialled.
-type Seat struct {
-	ID      identity.ID `json:"id"`
-	Address string      `json:"address"`
+// Check refuses a committee that can't sign.
+func (c *Committee) Check() error {
+	if len(c.Members) < 2 || c.Programs < 1 || c.Transactions < 1 {
+		return errors.New("a committee needs at least 2 members, 1 program and 1 transaction")
+	}
+	return nil
 }
 
 // Round is one attempt at a transaction's signature. Each has nonces of its own;
@@ -34,8 +37,9 @@ func (r Round) String() string { return fmt.Sprintf("tx-%d/attempt-%d", r.Transa
 // program is the one that a transaction belongs to.
 func (c *Committee) program(transaction int) int { return transaction % c.Programs }
 
-// expected is how many exchanges a member begins when no round is repeated.
-func (c *Committee) expected() int { return (len(c.Seats) - 1) * (1 + 2*c.Transactions) }
+// Exchanges is how many each member begins, and how many it answers, when no
+// round is repeated.
+func (c *Committee) Exchanges() int { return (len(c.Members) - 1) * (1 + 2*c.Transactions) }
 
 // Bytes is written as hexadecimal text, so that messages and state can be read.
 type Bytes []byte

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -24,7 +25,8 @@ type Handler interface {
 const (
 	pause     = time.Millisecond // of a member with nothing to do
 	eventsMax = 64               // taken between two ticks
-	sendMax   = 256              // requests made with one call
+	sendMax   = 256              // requests made with one call,
+	sendBytes = 4 << 20          // and about their bytes
 )
 
 // Member is one signer: an ordinary synchronous program that looks at its
@@ -48,13 +50,13 @@ type openRequest struct {
 	peer identity.ID
 }
 
-// NewMember seats the member self. The state stays the caller's to close.
+// NewMember makes the member self. The state stays the caller's to close.
 func NewMember(committee Committee, self identity.ID, handler Handler, state *State, logger *slog.Logger) (*Member, error) {
-	if _, seated := committee.seat(self); !seated {
-		return nil, fmt.Errorf("%s has no seat in the committee", self)
+	if err := committee.Check(); err != nil {
+		return nil, err
 	}
-	if committee.Programs < 1 || committee.Transactions < 1 || len(committee.Seats) < 2 {
-		return nil, errors.New("a committee needs at least 2 seats, 1 program and 1 transaction")
+	if !slices.Contains(committee.Members, self) {
+		return nil, fmt.Errorf("%s isn't a member of the committee", self)
 	}
 	return &Member{
 		committee: committee, self: self, handler: handler, state: state, logger: logger,
@@ -192,13 +194,13 @@ func (m *Member) Tick() error {
 // aggregateKeys makes the committee's key and its transactions, once all
 // members' keys are known.
 func (m *Member) aggregateKeys() (err error) {
-	if m.signers != nil || len(m.state.keys) < len(m.committee.Seats)-1 {
+	if m.signers != nil || len(m.state.keys) < len(m.committee.Members)-1 {
 		return nil
 	}
 	keys := []*btcec.PublicKey{m.state.key.PubKey()}
-	for _, seat := range m.committee.Seats {
-		if seat.ID != m.self {
-			keys = append(keys, m.state.keys[seat.ID])
+	for _, peer := range m.committee.Members {
+		if peer != m.self {
+			keys = append(keys, m.state.keys[peer])
 		}
 	}
 	m.signers, err = newSigners(&m.committee, keys)
@@ -250,7 +252,7 @@ func (m *Member) sign() error {
 	for n := range m.committee.Transactions {
 		current := m.state.current(n)
 		r := m.state.round(current)
-		if r.secret == nil || len(r.nonces) < len(m.committee.Seats)-1 {
+		if r.secret == nil || len(r.nonces) < len(m.committee.Members)-1 {
 			continue
 		}
 		nonces := []publicNonce{r.public}
@@ -285,7 +287,7 @@ func (m *Member) combine() error {
 	for n := range m.committee.Transactions {
 		current := m.state.current(n)
 		r := m.state.round(current)
-		if m.state.signatures[n] != nil || r.partial == nil || len(r.partials) < len(m.committee.Seats)-1 {
+		if m.state.signatures[n] != nil || r.partial == nil || len(r.partials) < len(m.committee.Members)-1 {
 			continue
 		}
 		partials := []*musig2.PartialSignature{r.partial}

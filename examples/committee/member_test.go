@@ -31,14 +31,14 @@ func gather(t *testing.T, seats, transactions, programs int, seed uint64) *gathe
 		committee: Committee{Transactions: transactions, Programs: programs, Seed: seed, MessageSize: 200},
 		disks:     map[identity.ID]*disk{}, members: map[identity.ID]*Member{}, fates: map[identity.ID]*fate{},
 		failed: map[identity.ID]error{},
-		now: time.Unix(1_700_000_000, 0),
+		now:    time.Unix(1_700_000_000, 0),
 	}
 	for range seats {
 		key, err := identity.Generate(identity.Ed25519)
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.committee.Seats = append(g.committee.Seats, Seat{ID: key.PeerID()})
+		g.committee.Members = append(g.committee.Members, key.PeerID())
 		g.fates[key.PeerID()] = &fate{rng: rng}
 		g.disks[key.PeerID()] = &disk{fate: g.fates[key.PeerID()]}
 	}
@@ -89,8 +89,8 @@ func (g *gathering) open(id identity.ID) *Member {
 // run turns members in random order until none has anything to do.
 func (g *gathering) run() {
 	idle := map[identity.ID]bool{}
-	for len(idle) < len(g.committee.Seats) {
-		id := g.committee.Seats[g.rng.IntN(len(g.committee.Seats))].ID
+	for len(idle) < len(g.committee.Members) {
+		id := g.committee.Members[g.rng.IntN(len(g.committee.Members))]
 		if g.turn(id) {
 			clear(idle)
 		} else {
@@ -137,7 +137,7 @@ func TestCommitteeSigns(t *testing.T) {
 func TestSignedTransactionsAreValid(t *testing.T) {
 	g := gather(t, 3, 4, 2, 2)
 	g.run()
-	member := g.members[g.committee.Seats[0].ID]
+	member := g.members[g.committee.Members[0]]
 	for n, tx := range member.signers.transactions {
 		tx.TxIn[0].Witness = wire.TxWitness{member.state.signatures[n].Serialize()}
 		outputs := txscript.NewCannedPrevOutputFetcher(tx.spent.PkScript, tx.spent.Value)

@@ -25,7 +25,7 @@ func (g *gathering) crashAt(t *testing.T, step func(records []Record) bool) iden
 		}
 	}
 	for died.IsZero() {
-		g.turn(g.committee.Seats[g.rng.IntN(len(g.committee.Seats))].ID)
+		g.turn(g.committee.Members[g.rng.IntN(len(g.committee.Members))])
 	}
 	for _, disk := range g.disks {
 		disk.afterSync = nil
@@ -109,7 +109,7 @@ func TestNonceIsTakenOnce(t *testing.T) {
 	g := gather(t, 2, 1, 1, 1)
 	g.crashAt(t, has(NonceMade))
 	g.run()
-	state := g.members[g.committee.Seats[0].ID].state
+	state := g.members[g.committee.Members[0]].state
 	if _, err := state.takeNonces([]use{{Round: Round{0, 1}}}); !errors.Is(err, errNonceGone) {
 		t.Errorf("taking a consumed nonce: got %v, want %v", err, errNonceGone)
 	}
@@ -124,8 +124,8 @@ func TestNonceIsNotHandedOutWhenItCantBeMarked(t *testing.T) {
 	full := errors.New("no space left on device")
 	g.disks[died].full = full
 	for range 1000 {
-		g.turn(g.committee.Seats[0].ID)
-		g.turn(g.committee.Seats[1].ID)
+		g.turn(g.committee.Members[0])
+		g.turn(g.committee.Members[1])
 		if errors.Is(g.failed[died], full) {
 			break
 		}

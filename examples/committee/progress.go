@@ -23,7 +23,7 @@ func (m *Member) Progress() Progress {
 		current := m.state.current(n)
 		r := m.state.round(current)
 		p.Repeated += current.Attempt - 1
-		if len(r.nonces) == len(m.committee.Seats)-1 {
+		if len(r.nonces) == len(m.committee.Members)-1 {
 			p.Nonces++
 		}
 		if r.partial != nil {

@@ -51,14 +51,14 @@ type request struct {
 // message makes the request that asks peer. The same state gives the same
 // bytes: after a crash the request is made again under its key, and is the same
 // exchange if it was made before.
-func (c *Committee) message(seat Seat, req request) (parley.Message, error) {
+func (c *Committee) message(peer identity.ID, req request) (parley.Message, error) {
 	body, err := encode(req, c.MessageSize)
 	if err != nil {
 		return parley.Message{}, err
 	}
 	return parley.Message{
-		Peer: seat.ID, Address: seat.Address, Lane: c.lane(req.Ask),
-		Key: req.Ask.String() + "/" + seat.ID.String(), Body: body,
+		Peer: peer, Lane: c.lane(req.Ask),
+		Key: req.Ask.String() + "/" + peer.String(), Body: body,
 	}, nil
 }
 
@@ -111,16 +111,6 @@ func (c *Committee) parseRequest(body []byte) (request, error) {
 		return req, fmt.Errorf("request for %q: want key, nonce or partial", req.Subject)
 	}
 	return req, nil
-}
-
-// seat finds a member's.
-func (c *Committee) seat(id identity.ID) (Seat, bool) {
-	for _, seat := range c.Seats {
-		if seat.ID == id {
-			return seat, true
-		}
-	}
-	return Seat{}, false
 }
 
 func parseAnswer(body []byte) (answer Answer, err error) {
