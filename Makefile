@@ -1,0 +1,51 @@
+# What there is to do with this repository. Continuous integration (.ci/run)
+# calls these same targets. `make` alone lists them.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    = 30s
+
+.DEFAULT_GOAL = help
+.PHONY: help build test race lint format vet staticcheck bench fuzz demo vectors
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the daemon and command line into bin/
+	go build -o bin/ ./cmd/...
+
+test: ## run all tests, as the README has it
+	go test ./...
+
+race: ## run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+lint: format vet staticcheck ## gofmt, go vet and staticcheck (staticcheck.conf)
+
+format:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+		echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+
+vet:
+	go vet ./...
+
+staticcheck:
+	go run $(STATICCHECK) ./...
+
+bench: ## run all benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@grep -rH --include='*_test.go' '^func Fuzz' . | \
+	sed -E 's|^(.*)/[^/]+:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u | \
+	while read -r folder target; do \
+		echo "$$target in $$folder"; \
+		(cd "$$folder" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+	done
+
+demo: ## run a small group on this machine, with exchanges and a crash
+	go run ./cmd/parley demo
+	go run ./cmd/parley demo --crash --seed 7
+
+vectors: ## write the golden files anew (then read the difference)
+	@grep -rl --include='*_test.go' 'flag.Bool("rewrite"' . | xargs -n 1 dirname | sort -u | \
+	while read -r folder; do go test -count 1 "$$folder" -rewrite || exit 1; done
