@@ -81,7 +81,8 @@ func TestImportsPointTowardPurity(t *testing.T) {
 		for _, imported := range file.imports() {
 			to, ours := inModule(imported)
 			if ours && !below(to, from.packages) && !below(to, from.imports) {
-				t.Errorf("%s imports %s. %s hides %s; it may import %s of ours", file.path, to, file.folder, from.hides, orNothing(from.imports))
+				t.Errorf("%s imports %s. %s hides %s; it may import %s of ours",
+					file.path, listed([]string{to}), listed([]string{file.folder}), from.hides, orNothing(from.imports))
 			}
 		}
 	}

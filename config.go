@@ -1,6 +1,8 @@
 package parley
 
 import (
+	"cmp"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -55,4 +57,73 @@ type Config struct {
 	// HistoryAge for how long. Defaults 10,000 and 7 days.
 	History    int
 	HistoryAge time.Duration
+}
+
+const (
+	retryMin   = 100 * time.Millisecond // the first delay between attempts
+	maxStreams = 512                    // opened by this node, of one connection
+	maxKey     = 128                    // bytes of an idempotency key
+)
+
+// withDefaults fills in what is zero, and refuses what can't work.
+func (c Config) withDefaults() (Config, error) {
+	if c.AllowList == nil {
+		list, err := allowlist.New()
+		if err != nil {
+			return c, err
+		}
+		c.AllowList = list
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		zero  time.Duration
+	}{
+		{"IdleTimeout", &c.IdleTimeout, 0},
+		{"DisconnectionTimeout", &c.DisconnectionTimeout, 30 * time.Second},
+		{"AckTimeout", &c.AckTimeout, 10 * time.Second},
+		{"RetryMax", &c.RetryMax, 30 * time.Second},
+		{"PollMax", &c.PollMax, 5 * time.Minute},
+		{"HistoryAge", &c.HistoryAge, 7 * 24 * time.Hour},
+	} {
+		if *d.value < 0 {
+			return c, fmt.Errorf("Config.%s is %v: want 0, for the default of %v, or more", d.name, *d.value, d.zero)
+		}
+		*d.value = cmp.Or(*d.value, d.zero)
+	}
+	for _, n := range []struct {
+		name  string
+		value *int
+		zero  int
+	}{
+		{"MaxQueuedPerPeer", &c.MaxQueuedPerPeer, 16 << 10},
+		{"MaxQueued", &c.MaxQueued, 128 << 10},
+		{"MaxOpenPerPeer", &c.MaxOpenPerPeer, 4 << 10},
+		{"MaxOpen", &c.MaxOpen, 64 << 10},
+		{"History", &c.History, 10_000},
+	} {
+		if *n.value < 0 {
+			return c, fmt.Errorf("Config.%s is %d: want 0, for the default of %d, or more", n.name, *n.value, n.zero)
+		}
+		*n.value = cmp.Or(*n.value, n.zero)
+	}
+	for _, n := range []struct {
+		name  string
+		value *int64
+		zero  int64
+	}{
+		{"MaxMessageSize", &c.MaxMessageSize, 64 << 20},
+		{"MaxStoredPerPeer", &c.MaxStoredPerPeer, 1 << 30},
+		{"MaxStored", &c.MaxStored, 8 << 30},
+		{"PayloadMemory", &c.PayloadMemory, 64 << 20},
+	} {
+		if *n.value < 0 {
+			return c, fmt.Errorf("Config.%s is %d: want 0, for the default of %d, or more", n.name, *n.value, n.zero)
+		}
+		*n.value = cmp.Or(*n.value, n.zero)
+	}
+	return c, nil
 }

@@ -60,6 +60,7 @@ type outbound struct {
 	expects int64   // its size
 	omitted *connection
 	waiting bool // for a stream
+	waited  bool // a call waits for the outcome
 
 	failures int
 	retry    time.Time
@@ -151,6 +152,9 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 			return nil, ErrQueueFull
 		}
 	}
+	if m.room.full && total > 0 {
+		return nil, ErrDiskFull
+	}
 	if m.room.queued+total > m.config.MaxQueued || m.room.queuedBytes+bytes > m.config.MaxStored {
 		return nil, ErrQueueFull
 	}
@@ -169,7 +173,7 @@ func (m *Machine) make(now time.Time, r Outgoing) *outbound {
 	}
 	x := &outbound{
 		peer: p, seq: d.next, name: Name{m.config.Self, r.Tag}, lane: r.Lane, key: r.Key, deadline: r.Deadline, made: now,
-		payload: m.store(r.Payload), state: Queued,
+		payload: m.store(r.Payload), state: Queued, waited: r.Waited,
 	}
 	x.timer.owner = x
 	d.next++

@@ -117,6 +117,11 @@ func (m *Machine) rejectArrived(now time.Time, s *stream, f *wire.Frame) {
 // rejectionArrived is the responder's final no. A late one, of the application,
 // travels as a reply would: also on a stream that the responder opened.
 func (m *Machine) rejectionArrived(now time.Time, s *stream, f *wire.Frame) {
+	if x := s.out; x != nil && x.stream == s && x.state == Cancelling && x.seq == f.Seq && f.Epoch == s.conn.peer.dialer.epoch {
+		m.detach(now, x, s)
+		m.confirmed(now, x)
+		return
+	}
 	x := m.replied(now, s, f)
 	if x == nil {
 		return

@@ -5,6 +5,7 @@ import "errors"
 // What a call can be answered with. The public package gives them its names.
 var (
 	ErrQueueFull  = errors.New("queue full")
+	ErrDiskFull   = errors.New("disk nearly full: nothing more is accepted until there is room")
 	ErrNotListed  = errors.New("peer is not on the allow list")
 	ErrNoRequest  = errors.New("no open request of that peer")
 	ErrAmbiguous  = errors.New("several open requests of that peer: name one")

@@ -86,11 +86,15 @@ func (m *Machine) hold(now time.Time, c *connection, in Input, kind wire.Kind) b
 	if c.greeted || kind != wire.Request && kind != wire.Resume && kind != wire.Cancel {
 		return false
 	}
+	before := 0
 	for _, other := range c.held {
 		if streamOf(other) == streamOf(in) {
-			m.violate(now, c, "a second frame on a stream without HELLO")
-			return true
+			before++
 		}
+	}
+	if before > 1 { // a REQUEST and its CANCEL are all that a dialer can have to say
+		m.violate(now, c, "a third frame on a stream without HELLO")
+		return true
 	}
 	if m.find(c, streamOf(in)) == nil {
 		return true

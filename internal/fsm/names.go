@@ -49,4 +49,6 @@ type Outgoing struct {
 	// Dialable: an address is given or listed. Without one a request is only
 	// taken while the peer is connected.
 	Dialable bool
+	// Waited: a call waits for the outcome, which goes to it alone.
+	Waited bool
 }

@@ -13,7 +13,8 @@ import (
 type outbox struct {
 	again  []*inbound // in order of arrival, once sorted
 	sorted bool
-	next   list.List // of *outbound, *inbound and Delivery
+	next   list.List   // of *outbound, *inbound and Delivery
+	waited []*outbound // outcomes that calls wait for
 }
 
 func (o *outbox) init() { o.next.Init() }
@@ -22,6 +23,10 @@ func (o *outbox) init() { o.next.Init() }
 func (o *outbox) push(e any) {
 	switch e := e.(type) {
 	case *outbound:
+		if e.waited {
+			o.waited = append(o.waited, e)
+			return
+		}
 		e.entry = o.next.PushBack(e)
 	case *inbound:
 		e.entry = o.next.PushBack(e)
@@ -84,6 +89,30 @@ func (m *Machine) Deliver() (Delivery, bool) {
 		return e.delivery(), true
 	default:
 		return e.(Delivery), true
+	}
+}
+
+// DeliverWaited takes out the next outcome that a call waits for. Such a call is
+// not held up by events that nobody takes.
+func (m *Machine) DeliverWaited() (Delivery, bool) {
+	o := &m.outbox
+	if len(o.waited) == 0 {
+		return Delivery{}, false
+	}
+	x := o.waited[0]
+	o.waited = o.waited[1:]
+	return x.delivery(), true
+}
+
+// Unwait has an outcome delivered like any other: the call that waited for it
+// has gone.
+func (m *Machine) Unwait(name Name) {
+	if x := m.made[name.Tag]; x != nil && x.waited {
+		x.waited = false
+		if x.outcome != 0 {
+			m.outbox.waited = slices.DeleteFunc(m.outbox.waited, func(other *outbound) bool { return other == x })
+			m.outbox.push(x)
+		}
 	}
 }
 

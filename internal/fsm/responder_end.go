@@ -38,6 +38,10 @@ func (m *Machine) helloArrived(now time.Time, s *stream, f *wire.Frame, payload 
 		m.violate(now, c, err.Error())
 		return
 	}
+	if len(listed) > 0 && f.Next-listed[0] > wire.MaxOpen {
+		m.violate(now, c, "more than 65,536 sequences open")
+		return
+	}
 	c.greeted = true
 	defer m.letGo(now, c)
 	if !m.enterEpoch(now, s, f) {

@@ -1,5 +1,7 @@
 package fsm
 
+import "time"
+
 // room is what is taken of the limits in total. Requests and replies have
 // budgets of their own, or else two nodes with full stores would wait for each
 // other. Every listed peer may always have one request stored here, and one
@@ -11,18 +13,28 @@ type room struct {
 	replyBytes   int64 // of replies that the application hasn't committed
 	open         int   // exchanges of peers, not ended
 	requestBytes int64 // of their requests that aren't answered
+	full         bool  // the disk: nothing is accepted
+}
+
+// SetFull says whether the disk has room for more. While it hasn't, nothing new
+// is accepted; what is there already goes on.
+func (m *Machine) SetFull(now time.Time, full bool) {
+	if full && !m.room.full {
+		m.notice(Notice{Kind: JournalTrouble, Detail: ErrDiskFull.Error(), Time: now})
+	}
+	m.room.full = full
 }
 
 // forRequest reports whether a peer's request can be stored.
 func (r *room) forRequest(c Config, side *responderSide, size int64) bool {
-	return len(side.open) == 0 ||
+	return !r.full && (len(side.open) == 0 ||
 		len(side.open) < c.MaxOpenPerPeer && side.stored+size <= c.MaxStoredPerPeer &&
-			r.open < c.MaxOpen && r.requestBytes+size <= c.MaxStored
+			r.open < c.MaxOpen && r.requestBytes+size <= c.MaxStored)
 }
 
 // forReply reports whether a peer's reply can be stored.
 func (r *room) forReply(c Config, side *dialerSide, size int64) bool {
-	return side.stored == 0 || side.stored+size <= c.MaxStoredPerPeer && r.replyBytes+size <= c.MaxStored
+	return !r.full && (side.stored == 0 || side.stored+size <= c.MaxStoredPerPeer && r.replyBytes+size <= c.MaxStored)
 }
 
 // key is an idempotency key: its scope is the peer that the request is for.

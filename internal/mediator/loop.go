@@ -33,14 +33,15 @@ type Channels struct {
 	Alerts     chan fsm.Notice   // priority to the application
 }
 
-// Capacities of the application's channels. Every event that is taken sends one
-// command; Commands has room for all of these and for as many calls as may wait
-// at once, so that taking an event never waits.
+// Capacities of the application's channels. Every event that is taken sends at
+// most two commands, that it was taken and that it is done with; Commands has
+// room for all of these and for as many calls as may wait at once, so that
+// taking an event never waits.
 const (
 	DeliveryRoom = 256
 	AlertRoom    = 64
 	CallRoom     = 256
-	commandRoom  = DeliveryRoom + AlertRoom + CallRoom
+	commandRoom  = 2*(DeliveryRoom+AlertRoom) + CallRoom
 )
 
 // A turn takes at most so many inputs of a kind, so that none starves another.
@@ -54,7 +55,9 @@ const (
 type Command struct {
 	Input  fsm.Input
 	Answer chan<- fsm.Answer // with room for one
-	Look   func(*fsm.Machine)
+	// Outcome, with an Enqueue of one waited request, gets its outcome.
+	Outcome chan<- fsm.Delivery // with room for one
+	Look    func(*fsm.Machine)
 }
 
 // Loop runs turns.
@@ -66,7 +69,8 @@ type Loop struct {
 	stopped chan struct{}
 
 	inputs []fsm.Input
-	calls  map[fsm.Call]chan<- fsm.Answer
+	calls  map[fsm.Call]Command
+	waits  map[fsm.Name]chan<- fsm.Delivery // for outcomes
 	last   fsm.Call
 	alerts alerts
 }
@@ -84,7 +88,8 @@ func NewLoop(turn *Turn, actions chan<- []fsm.Action, inputs <-chan fsm.Input, n
 		turn: turn, now: time.Now,
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		inputs: first,
-		calls:  map[fsm.Call]chan<- fsm.Answer{},
+		calls:  map[fsm.Call]Command{},
+		waits:  map[fsm.Name]chan<- fsm.Delivery{},
 	}
 }
 
@@ -112,6 +117,15 @@ func (l *Loop) Run() {
 	}
 }
 
+// Unwait gives up waiting for an outcome: it is delivered like any other. It may
+// be in the Outcome channel already.
+func (l *Loop) Unwait(name fsm.Name) Command {
+	return Command{Look: func(m *fsm.Machine) {
+		delete(l.waits, name)
+		m.Unwait(name)
+	}}
+}
+
 // Stop ends the loop after the turn that it is in. What was committed stays.
 func (l *Loop) Stop() {
 	close(l.stop)
@@ -132,8 +146,20 @@ func (l *Loop) carryOut(o Outcome) bool {
 		}
 	}
 	for _, a := range o.Answers {
-		l.calls[a.Call] <- a
+		c := l.calls[a.Call]
 		delete(l.calls, a.Call)
+		if c.Outcome != nil && a.Err == nil {
+			l.waits[a.Names[0]] = c.Outcome
+		}
+		c.Answer <- a
+	}
+	for {
+		d, ok := l.turn.DeliverWaited()
+		if !ok {
+			break
+		}
+		l.waits[d.Name] <- d
+		delete(l.waits, d.Name)
 	}
 	for _, n := range o.Notices {
 		l.alerts.add(n)
@@ -192,10 +218,12 @@ func (l *Loop) command(c Command) {
 	switch {
 	case c.Look != nil:
 		c.Look(l.turn.Machine)
-		c.Answer <- fsm.Answer{}
+		if c.Answer != nil {
+			c.Answer <- fsm.Answer{}
+		}
 	case c.Answer != nil:
 		l.last++
-		l.calls[l.last] = c.Answer
+		l.calls[l.last] = c
 		l.inputs = append(l.inputs, fsm.WithCall(c.Input, l.last))
 	default:
 		l.inputs = append(l.inputs, c.Input)

@@ -15,6 +15,8 @@ import (
 // for it. After an error it is never called again.
 type Log interface {
 	Commit(fsm.Batch) error
+	// Low reports whether there is too little room to accept anything more.
+	Low() bool
 }
 
 // Turn owns the machine and the log.
@@ -46,6 +48,7 @@ func (t *Turn) Take(now time.Time, inputs []fsm.Input) Outcome {
 	if t.failed != nil {
 		return Outcome{Answers: t.refuse(inputs)}
 	}
+	t.Machine.SetFull(now, t.log.Low())
 	for _, in := range inputs {
 		t.Machine.Step(now, in)
 	}
@@ -64,6 +67,14 @@ func (t *Turn) Deliver() (fsm.Delivery, bool) {
 		return fsm.Delivery{}, false
 	}
 	return t.Machine.Deliver()
+}
+
+// DeliverWaited takes out the next outcome that a call waits for.
+func (t *Turn) DeliverWaited() (fsm.Delivery, bool) {
+	if t.failed != nil {
+		return fsm.Delivery{}, false
+	}
+	return t.Machine.DeliverWaited()
 }
 
 // Failed is why nothing is accepted any more; nil while all is well.

@@ -1,0 +1,153 @@
+package parley
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+)
+
+// Call makes a request and waits for the reply, which it commits. Many may wait
+// at once. When the context ends first the exchange goes on, and its outcome comes
+// as an event. Errors: Request's, *RejectedError, ErrCancelled, the context's.
+func (h *Handler) Call(ctx context.Context, peer identity.ID, address string, msg []byte) ([]byte, error) {
+	return h.CallMessage(ctx, Message{Peer: peer, Address: address, Body: msg})
+}
+
+// CallMessage is Call for a message with a lane or a deadline; the errors are
+// Call's and ErrExpired. A message with a Key can't be waited for.
+func (h *Handler) CallMessage(ctx context.Context, m Message) ([]byte, error) {
+	if m.Key != "" {
+		return nil, errors.New("a call can't have a key: make it with Send and take its event")
+	}
+	outcome := make(chan fsm.Delivery, 1)
+	a, err := h.enqueue([]Message{m}, true, outcome)
+	if err != nil {
+		return nil, err
+	}
+	name := a.Names[0]
+	select {
+	case d := <-outcome:
+		return h.outcome(d)
+	case <-h.loop.Stopped():
+		return nil, ErrClosed
+	case <-ctx.Done():
+	}
+	if _, err := h.call(h.loop.Unwait(name)); err != nil {
+		return nil, err
+	}
+	select {
+	case d := <-outcome: // it came just before
+		return h.outcome(d)
+	default:
+		return nil, ctx.Err()
+	}
+}
+
+// outcome reads and commits what a call waited for.
+func (h *Handler) outcome(d fsm.Delivery) ([]byte, error) {
+	e := eventOf(d)
+	var body []byte
+	if d.Payload.Size > 0 {
+		var err error
+		if body, err = h.journal.Payload(d.Payload.Number); err != nil {
+			return nil, errors.Join(ErrJournal, err)
+		}
+	}
+	h.tell(fsm.Commit{Name: d.Name})
+	return body, e.Err
+}
+
+// Request is a peer's request, as Serve gives it.
+type Request struct {
+	Event
+}
+
+// serveWidth is how many requests Serve has answered at once. Those of one lane
+// are never among them together.
+const serveWidth = 64
+
+// Serve answers requests with a function until the context ends, and returns its
+// error. Requests of one lane are answered one after the other, those of
+// different lanes, at most 64, at once. The function's error rejects the request
+// with its text as the reason; ErrLater leaves the request open, for Reply later
+// or the next start. Its context ends when the dialer gives the request up.
+//
+// Serve is the consumer of events; what is not a request waits for CheckReceive
+// or Receive, which may be called beside it.
+func (h *Handler) Serve(ctx context.Context, answer func(context.Context, *Request) ([]byte, error)) error {
+	if !h.receiving.CompareAndSwap(false, true) {
+		return ErrBusy
+	}
+	defer h.receiving.Store(false)
+	s := serving{h: h, answer: answer, places: make(chan struct{}, serveWidth), cancels: map[ID]context.CancelFunc{}}
+	defer s.running.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	for {
+		h.last = fsm.Name{} // what was put aside is committed by whoever takes it
+		e, err := h.receive(ctx)
+		switch {
+		case err != nil:
+			return err
+		case e.Kind == RequestReceived:
+			s.start(ctx, e)
+		case e.Kind == RequestAbandoned:
+			s.abandon(e.ID)
+		default:
+			h.aside.put(e)
+		}
+	}
+}
+
+// serving is one run of Serve.
+type serving struct {
+	h       *Handler
+	answer  func(context.Context, *Request) ([]byte, error)
+	places  chan struct{}
+	running sync.WaitGroup
+	mu      sync.Mutex
+	cancels map[ID]context.CancelFunc // of the requests being answered
+}
+
+func (s *serving) start(ctx context.Context, e Event) {
+	select {
+	case s.places <- struct{}{}:
+	case <-ctx.Done():
+		return // it stays open
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	s.cancels[e.ID] = cancel
+	s.mu.Unlock()
+	s.running.Go(func() {
+		defer func() { <-s.places }()
+		defer s.abandon(e.ID)
+		msg, err := s.answer(ctx, &Request{e})
+		switch {
+		case errors.Is(err, ErrLater):
+			return
+		case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return // given up, or stopping: it isn't the request's fault
+		case err != nil:
+			err = s.h.Reject(e.ID, clip(err.Error()))
+		default:
+			err = s.h.Reply(e.ID, msg)
+		}
+		if err != nil && !errors.Is(err, ErrAbandoned) && !errors.Is(err, ErrClosed) {
+			s.h.log.Error("a request could not be answered", "peer", e.Peer, "exchange", e.ID, "error", err)
+		}
+	})
+}
+
+// abandon ends the context of a request's answer.
+func (s *serving) abandon(id ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel, found := s.cancels[id]; found {
+		cancel()
+		delete(s.cancels, id)
+	}
+}

@@ -1,0 +1,67 @@
+package parley
+
+import (
+	"errors"
+	"time"
+
+	"github.com/parley-p2p/parley/internal/fsm"
+)
+
+// eventOf is what the application sees of a delivery, its body aside.
+func eventOf(d fsm.Delivery) Event {
+	e := Event{
+		ID: idOfName(d.Name), Peer: idOf(d.Peer), Address: d.Address, Lane: d.Lane, Time: d.Time, Deadline: d.Deadline,
+		Redelivered: d.Redelivered, PossiblySeen: d.PossiblySeen,
+	}
+	switch d.Kind {
+	case fsm.RequestReceived:
+		e.Kind = RequestReceived
+	case fsm.RequestAbandoned:
+		e.Kind, e.Err = RequestAbandoned, &PeerError{e.Peer, e.ID, ErrAbandoned}
+	case fsm.ReplyReceived:
+		e.Kind = ReplyReceived
+	case fsm.RequestRejected:
+		e.Kind, e.Err = ExchangeFailed, &RejectedError{e.Peer, e.ID, d.Reason}
+	case fsm.RequestExpired:
+		e.Kind, e.Err = ExchangeFailed, &PeerError{e.Peer, e.ID, ErrExpired}
+	case fsm.RequestCancelled:
+		e.Kind, e.Err = ExchangeFailed, &PeerError{e.Peer, e.ID, ErrCancelled}
+	}
+	return e
+}
+
+// eventOfNotice is what the application sees of a notice.
+func eventOfNotice(n fsm.Notice) Event {
+	e := Event{Peer: idOf(n.Peer), ID: idOfName(n.Name), Address: n.Address, Time: n.Time, Count: max(n.Count, 1), Err: errors.New(n.Detail)}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	switch n.Kind {
+	case fsm.MessageDropped:
+		e.Kind = MessageDropped
+	case fsm.ConnectionLimit:
+		e.Kind = ConnectionLimitHit
+	case fsm.Violation:
+		e.Kind = ProtocolViolation
+	case fsm.StrangerRefused:
+		e.Kind = StrangerRefused
+	case fsm.IdentityMismatch:
+		e.Kind = IdentityMismatch
+	case fsm.PeerSuspended:
+		e.Kind = PeerSuspended
+	case fsm.PeerFenced:
+		e.Kind, e.Err = PeerHalted, ErrFenced
+	case fsm.JournalRolledBack:
+		e.Kind, e.Err = PeerHalted, ErrRolledBack
+	case fsm.PeerMismatch:
+		e.Kind, e.Err = PeerHalted, ErrMismatch
+	case fsm.PeerLostJournal:
+		e.Kind = PeerLostJournal
+	case fsm.JournalTrouble:
+		e.Kind, e.Err = JournalTrouble, errors.Join(ErrJournal, e.Err)
+	}
+	if !e.Peer.IsZero() {
+		e.Err = &PeerError{Peer: e.Peer, ID: e.ID, Err: e.Err}
+	}
+	return e
+}

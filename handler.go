@@ -1,0 +1,152 @@
+package parley
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/journal"
+	"github.com/parley-p2p/parley/internal/mediator"
+	"github.com/parley-p2p/parley/internal/p2p"
+)
+
+// Handler holds this node's exchanges with its peers. Its methods may be called
+// by many goroutines at once, but events have one consumer.
+type Handler struct {
+	config  Config
+	self    identity.ID
+	allow   *allowlist.List
+	journal *journal.Journal
+	network *p2p.Protocol
+	loop    *mediator.Loop
+	log     *slog.Logger
+
+	calls     chan struct{} // a token for each call that waits for its answer
+	receiving atomic.Bool   // events have one consumer
+	last      fsm.Name      // the reply or failure given last, not committed
+	unread    map[fsm.Name]struct{}
+	aside     aside // what Serve came across and didn't take
+
+	unsubscribe func()
+	closing     sync.Once
+	closed      error
+}
+
+// New makes the node that key identifies and starts it: it opens the journal,
+// goes on with what is open in it, listens on address, and dials whom it must.
+// An address is a multiaddr such as /ip4/0.0.0.0/tcp/4001 or host:port, port 0
+// takes a free one; with an empty one the node only dials.
+//
+// Errors match ErrLocked, ErrJournal, or say what is wrong with the
+// configuration, the directory or the address.
+func New(address string, key identity.Key, config Config) (*Handler, error) {
+	if key.IsZero() {
+		return nil, errors.New("private key is missing: see identity.LoadOrGenerate")
+	}
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		config: config, self: key.PeerID(), allow: config.AllowList, log: config.Logger,
+		calls:  make(chan struct{}, mediator.CallRoom),
+		unread: map[fsm.Name]struct{}{},
+	}
+	h.sayLoudly()
+	if h.journal, err = journal.Open(config.Dir, journal.Options{
+		Owner: h.self.String(), CacheBytes: config.PayloadMemory, Logger: h.log,
+	}); err != nil {
+		return nil, openError(err)
+	}
+	machine, err := h.recover()
+	if err != nil {
+		return nil, errors.Join(err, h.journal.Close())
+	}
+	if h.network, err = h.listen(address, key); err != nil {
+		return nil, errors.Join(err, h.journal.Close())
+	}
+	h.loop = mediator.NewLoop(mediator.NewTurn(machine, log{h.journal}),
+		h.network.Sender(), h.network.Receiver(), h.network.Priority(), h.admitted()...)
+	h.unsubscribe = h.allow.OnChange(h.allowListChanged)
+	go h.loop.Run()
+	return h, nil
+}
+
+// recover replays the journal into a machine and sweeps what a crash left over.
+func (h *Handler) recover() (*fsm.Machine, error) {
+	restorer := fsm.Restore(fsm.Config{
+		Self:   peerOf(h.self),
+		Jitter: rand.Float64,
+
+		IdleTimeout:          h.config.IdleTimeout,
+		DisconnectionTimeout: h.config.DisconnectionTimeout,
+		AckTimeout:           h.config.AckTimeout,
+		RetryMin:             retryMin,
+		RetryMax:             h.config.RetryMax,
+		PollMax:              h.config.PollMax,
+		MaxMessageSize:       h.config.MaxMessageSize,
+		MaxQueuedPerPeer:     h.config.MaxQueuedPerPeer,
+		MaxQueued:            h.config.MaxQueued,
+		MaxOpenPerPeer:       h.config.MaxOpenPerPeer,
+		MaxOpen:              h.config.MaxOpen,
+		MaxStoredPerPeer:     h.config.MaxStoredPerPeer,
+		MaxStored:            h.config.MaxStored,
+		MaxStreams:           maxStreams,
+		History:              h.config.History,
+		HistoryAge:           h.config.HistoryAge,
+	})
+	if err := h.journal.Replay(restorer.Record); err != nil {
+		return nil, fmt.Errorf("journal %s: %w", h.config.Dir, err)
+	}
+	machine := restorer.Done(time.Now())
+	if _, err := h.journal.Sweep(restorer.Named); err != nil {
+		return nil, openError(err)
+	}
+	return machine, nil
+}
+
+func (h *Handler) listen(address string, key identity.Key) (*p2p.Protocol, error) {
+	var addresses []string
+	if address != "" {
+		addresses = []string{address}
+	}
+	return p2p.Listen(p2p.Config{
+		Key: key, Listen: addresses, Allow: h.allow, Payloads: payloads{h.journal}, Logger: h.log,
+		MaxMessageSize:          h.config.MaxMessageSize,
+		MaxStreamsPerConnection: 2 * maxStreams,
+	})
+}
+
+// sayLoudly warns of what is fit for experiments only.
+func (h *Handler) sayLoudly() {
+	if h.config.Dir == "" {
+		h.log.Warn("the journal is in memory: a crash loses every exchange; set Config.Dir")
+	}
+	if h.allow.IsEveryone() {
+		h.log.Warn("THE ALLOW LIST ADMITS EVERYONE: any peer may connect and be served")
+	}
+}
+
+// PeerID is this node's identity.
+func (h *Handler) PeerID() identity.ID { return h.self }
+
+// Addresses is where the node listens, as multiaddrs.
+func (h *Handler) Addresses() []string { return h.network.Addresses() }
+
+// Close stops the node. What is open goes on when it is made again on the same
+// directory. Nothing is committed by it. It may be called more than once.
+func (h *Handler) Close() error {
+	h.closing.Do(func() {
+		h.unsubscribe()
+		h.loop.Stop()
+		h.closed = errors.Join(h.network.Close(), h.journal.Close())
+	})
+	return h.closed
+}

@@ -1,0 +1,146 @@
+package parley
+
+import (
+	"errors"
+	"time"
+
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/mediator"
+)
+
+// Exchange is an exchange as it stands, or as it ended.
+type Exchange struct {
+	ID       ID
+	Peer     identity.ID // the other side
+	Dialer   bool        // this node made the request
+	State    string      // see ARCHITECTURE.md: the state machines
+	Lane     string
+	Key      string
+	Made     time.Time // or stored, where a peer made it
+	Ended    time.Time // zero while open
+	Deadline time.Time
+	// RequestSize and ReplySize are in bytes.
+	RequestSize, ReplySize int64
+	Reason                 string // of a rejection
+	Acknowledged           bool   // the responder has the request
+	Taken                  bool   // and its application took it
+	PossiblySeen           bool
+	Failures               int       // attempts that failed since one succeeded
+	Retry                  time.Time // the next attempt, where one is set
+}
+
+// PeerStatus is how things stand with a peer.
+type PeerStatus struct {
+	Peer        identity.ID
+	Listed      bool
+	Connections int
+	Dialing     bool
+	Failures    int       // dials that failed since one succeeded
+	Redial      time.Time // the next dial, where one is set
+	Address     string
+	Made        int   // exchanges made with it, not ended
+	Asked       int   // exchanges that it made, not ended
+	Halt        error // ErrFenced, ErrRolledBack or ErrMismatch; nil while all is well
+}
+
+// Stats counts what happened since New.
+type Stats fsm.Stats
+
+// look reads the machine between two turns.
+func (h *Handler) look(at func(*fsm.Machine)) error {
+	_, err := h.call(mediator.Command{Look: at})
+	return err
+}
+
+// Exchange returns an exchange: open, or ended as long as its history is kept.
+// Errors: ErrUnknown, ErrClosed.
+func (h *Handler) Exchange(id ID) (Exchange, error) {
+	var s fsm.Summary
+	var found bool
+	if err := h.look(func(m *fsm.Machine) { s, found = m.Exchange(nameOf(id)) }); err != nil {
+		return Exchange{}, err
+	}
+	if !found {
+		return Exchange{}, public(fsm.ErrUnknown, id.Dialer, id)
+	}
+	return exchangeOf(s), nil
+}
+
+// Exchanges returns all that are open, and those whose end isn't committed, the
+// oldest first; nil when the handler is closed.
+func (h *Handler) Exchanges() []Exchange {
+	var all []Exchange
+	h.lookOrNothing(func(m *fsm.Machine) {
+		for _, s := range m.Exchanges() {
+			all = append(all, exchangeOf(s))
+		}
+	})
+	return all
+}
+
+// Peers returns how things stand with every peer that is listed or has been heard
+// of; nil when the handler is closed.
+func (h *Handler) Peers() []PeerStatus {
+	var all []PeerStatus
+	h.lookOrNothing(func(m *fsm.Machine) {
+		for _, v := range m.Peers() {
+			all = append(all, PeerStatus{
+				Peer: idOf(v.Peer), Listed: v.Listed, Connections: v.Connections, Dialing: v.Dialing, Failures: v.Failures,
+				Redial: v.Redial, Address: v.Address, Made: v.Made, Asked: v.Asked, Halt: public(v.Halt, identity.ID{}, ID{}),
+			})
+		}
+	})
+	return all
+}
+
+// Stats returns the counters; all zero when the handler is closed.
+func (h *Handler) Stats() Stats {
+	var s Stats
+	h.lookOrNothing(func(m *fsm.Machine) { s = Stats(m.Stats()) })
+	return s
+}
+
+// lookOrNothing is look for what has no error to return: a closed handler has
+// nothing to show.
+func (h *Handler) lookOrNothing(at func(*fsm.Machine)) {
+	if err := h.look(at); err != nil && !errors.Is(err, ErrClosed) {
+		h.log.Error("looking at the exchanges failed", "error", err)
+	}
+}
+
+// Disconnect closes all connections with a peer. What is open resumes on the next.
+func (h *Handler) Disconnect(peer identity.ID) error {
+	h.tell(fsm.Hangup{Peer: peerOf(peer)})
+	return nil
+}
+
+// Renew starts a new epoch towards a peer: the way out of ErrFenced,
+// ErrRolledBack and ErrMismatch, once the operator knows that no other process
+// uses the key. Open requests are sent again under their IDs, marked as possibly
+// seen. Errors: ErrUnknown when nothing was ever requested of the peer.
+func (h *Handler) Renew(peer identity.ID) error {
+	_, err := h.call(mediator.Command{Input: fsm.Renew{Peer: peerOf(peer)}})
+	return public(err, peer, ID{})
+}
+
+// Forget drops a reply that its dialer never fetched. Should it ask after all it
+// is told that the operator dropped it. Errors: ErrUnknown, ErrOpen.
+func (h *Handler) Forget(id ID) error {
+	_, err := h.call(mediator.Command{Input: fsm.Forget{Name: nameOf(id)}})
+	return public(err, id.Dialer, id)
+}
+
+func exchangeOf(s fsm.Summary) Exchange {
+	e := Exchange{
+		ID: idOfName(s.Name), Peer: idOf(s.Peer), Dialer: s.Dialer != 0, Lane: s.Lane, Key: s.Key, Made: s.Made, Ended: s.Ended,
+		Deadline: s.Deadline, RequestSize: s.RequestSize, ReplySize: s.ReplySize, Reason: s.Reason, Acknowledged: s.Acknowledged,
+		Taken: s.Taken, PossiblySeen: s.PossiblySeen, Failures: s.Failures, Retry: s.Retry,
+	}
+	if e.Dialer {
+		e.State = s.Dialer.String()
+	} else {
+		e.State = s.Responder.String()
+	}
+	return e
+}

@@ -1,0 +1,148 @@
+package parley
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/journal"
+	"github.com/parley-p2p/parley/internal/mediator"
+)
+
+// CheckReceive takes the next event, if there is one; priority events come
+// first. It never blocks, so that a synchronous application can call it from its
+// own loop. Unless Config.ExplicitCommit is set, asking again, also when the
+// answer is "nothing", commits the reply or failure given before. Events have one
+// consumer: while another call receives, it has nothing.
+func (h *Handler) CheckReceive() (Event, bool) {
+	if !h.receiving.CompareAndSwap(false, true) {
+		return h.takeAside()
+	}
+	defer h.receiving.Store(false)
+	if e, ok := h.takeAside(); ok {
+		return e, true
+	}
+	h.commitLast()
+	for {
+		select {
+		case n := <-h.loop.Alerts:
+			return h.alert(n), true
+		default:
+		}
+		select {
+		case d := <-h.loop.Deliveries:
+			if e, ok := h.given(d); ok {
+				return e, true
+			}
+		default:
+			return Event{}, false
+		}
+	}
+}
+
+// Receive waits for the next event. Errors: the context's, ErrBusy while another
+// call receives, ErrClosed.
+func (h *Handler) Receive(ctx context.Context) (Event, error) {
+	if !h.receiving.CompareAndSwap(false, true) {
+		return Event{}, ErrBusy
+	}
+	defer h.receiving.Store(false)
+	if e, ok := h.takeAside(); ok {
+		return e, nil
+	}
+	return h.receive(ctx)
+}
+
+// takeAside gives what Serve came across, and commits what it gave before.
+func (h *Handler) takeAside() (Event, bool) {
+	e, done, ok := h.aside.take(h.config.ExplicitCommit)
+	if done != (ID{}) {
+		h.tell(fsm.Commit{Name: nameOf(done)})
+	}
+	return e, ok
+}
+
+func (h *Handler) receive(ctx context.Context) (Event, error) {
+	h.commitLast()
+	for {
+		select {
+		case n := <-h.loop.Alerts:
+			return h.alert(n), nil
+		default:
+		}
+		select {
+		case n := <-h.loop.Alerts:
+			return h.alert(n), nil
+		case d := <-h.loop.Deliveries:
+			if e, ok := h.given(d); ok {
+				return e, nil
+			}
+		case <-h.loop.Stopped():
+			return Event{}, ErrClosed
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		}
+	}
+}
+
+// Events gives events until the context or the handler ends.
+func (h *Handler) Events(ctx context.Context) iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		for {
+			e, err := h.Receive(ctx)
+			if err != nil || !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// Commit says that the application is done with a reply or failure: after a crash
+// it isn't given again. It returns once that is on disk. Errors: ErrUnknown,
+// ErrOpen, ErrClosed, ErrJournal.
+func (h *Handler) Commit(id ID) error {
+	_, err := h.call(mediator.Command{Input: fsm.Commit{Name: nameOf(id)}})
+	return public(err, id.Dialer, id)
+}
+
+// commitLast commits what was given before. It joins the next sync and isn't
+// waited for.
+func (h *Handler) commitLast() {
+	if h.last != (fsm.Name{}) {
+		h.tell(fsm.Commit{Name: h.last})
+		h.last = fsm.Name{}
+	}
+}
+
+// given makes the event of a delivery and notes that the application has it.
+// False: it was abandoned on the way to the application, which never hears of it.
+func (h *Handler) given(d fsm.Delivery) (Event, bool) {
+	h.tell(fsm.Taken{Name: d.Name})
+	if _, unread := h.unread[d.Name]; unread && d.Kind == fsm.RequestAbandoned {
+		delete(h.unread, d.Name)
+		return Event{}, false
+	}
+	e := eventOf(d)
+	if d.Payload.Size > 0 {
+		body, err := h.journal.Payload(d.Payload.Number)
+		switch {
+		case errors.Is(err, journal.ErrNoPayload) && d.Kind == fsm.RequestReceived:
+			h.unread[d.Name] = struct{}{} // its abandonment follows
+			return Event{}, false
+		case err != nil:
+			return h.alert(fsm.Notice{Kind: fsm.JournalTrouble, Peer: d.Peer, Name: d.Name, Detail: err.Error(), Time: d.Time}), true
+		}
+		e.Body = body
+	}
+	if d.Kind != fsm.RequestReceived && d.Kind != fsm.RequestAbandoned && !h.config.ExplicitCommit {
+		h.last = d.Name
+	}
+	return e, true
+}
+
+// alert makes the event of a notice.
+func (h *Handler) alert(n fsm.Notice) Event {
+	h.tell(fsm.Taken{}) // there is room for the next
+	return eventOfNotice(n)
+}

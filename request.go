@@ -1,0 +1,151 @@
+package parley
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/mediator"
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// Request makes a request to a peer, to be dialled at address (a multiaddr or
+// host:port) or, when that is empty, where the allow list says. When it returns
+// without an error the request is on disk: it is sent, and sent again, until it
+// ends in exactly one way, which an event tells. A message may be empty.
+//
+// Errors: ErrNotListed, ErrNoAddress, ErrQueueFull, ErrTooLarge, ErrDiskFull,
+// ErrFenced, ErrRolledBack, ErrMismatch, ErrClosed, and ErrJournal, after which
+// the request may be on disk or not.
+func (h *Handler) Request(peer identity.ID, address string, msg []byte) (ID, error) {
+	ids, err := h.Send(Message{Peer: peer, Address: address, Body: msg})
+	if err != nil {
+		return ID{}, err
+	}
+	return ids[0], nil
+}
+
+// Send makes requests, all or none, with one sync for all of them. The IDs are in
+// the messages' order. The errors are Request's, and ErrKeyReused.
+func (h *Handler) Send(messages ...Message) ([]ID, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	a, err := h.enqueue(messages, false, nil)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]ID, len(a.Names))
+	for i, name := range a.Names {
+		ids[i] = idOfName(name)
+	}
+	return ids, nil
+}
+
+func (h *Handler) enqueue(messages []Message, waited bool, outcome chan<- fsm.Delivery) (fsm.Answer, error) {
+	requests := make([]fsm.Outgoing, len(messages))
+	for _, m := range messages {
+		if err := h.check(m); err != nil {
+			return fsm.Answer{}, err
+		}
+	}
+	for i, m := range messages {
+		payload, err := h.stage(m.Body)
+		if err != nil {
+			h.unstage(requests[:i])
+			return fsm.Answer{}, err
+		}
+		requests[i] = fsm.Outgoing{Peer: peerOf(m.Peer), Lane: m.Lane, Deadline: m.Deadline, Key: m.Key, Payload: payload, Waited: waited}
+		if m.Address != "" {
+			address, _ := allowlist.ParseAddressOf(m.Peer, m.Address) // checked above
+			requests[i].Addresses = []string{address}
+		}
+		requests[i].Dialable = m.Address != "" || len(h.allow.Addresses(m.Peer)) > 0
+		rand.Read(requests[i].Tag[:]) // never fails: crypto/rand
+	}
+	a, err := h.call(mediator.Command{Input: fsm.Enqueue{Requests: requests}, Outcome: outcome})
+	if err != nil {
+		if !errors.Is(err, mediator.ErrJournal) && !errors.Is(err, ErrClosed) {
+			h.unstage(requests)
+		}
+		return a, public(err, messages[0].Peer, ID{})
+	}
+	for i, name := range a.Names {
+		if name.Tag != requests[i].Tag { // known by its key: the exchange has its own payload
+			h.unstage(requests[i : i+1])
+		}
+	}
+	return a, nil
+}
+
+// check refuses, before anything is stored, what could never be sent.
+func (h *Handler) check(m Message) error {
+	switch {
+	case m.Peer.IsZero():
+		return errors.New("message without a peer")
+	case int64(len(m.Body)) > h.config.MaxMessageSize:
+		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(m.Body), h.config.MaxMessageSize)
+	case len(m.Lane) > wire.MaxLane:
+		return fmt.Errorf("lane of %d bytes: at most %d", len(m.Lane), wire.MaxLane)
+	case len(m.Key) > maxKey:
+		return fmt.Errorf("key of %d bytes: at most %d", len(m.Key), maxKey)
+	}
+	if m.Address != "" {
+		if _, err := allowlist.ParseAddressOf(m.Peer, m.Address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stage gives a message its number and hash. A small one is written with the
+// records that name it; a large one here, by the caller, so that it holds up
+// nobody else.
+func (h *Handler) stage(msg []byte) (fsm.Payload, error) {
+	p := fsm.Payload{Hash: sha256.Sum256(msg), Size: int64(len(msg))}
+	if len(msg) == 0 {
+		return p, nil
+	}
+	p.Number = h.journal.NextPayload()
+	if len(msg) <= wire.MaxInline {
+		p.Inline = append(make([]byte, 0, len(msg)), msg...) // the caller may use its slice again
+		return p, nil
+	}
+	w, err := h.journal.CreatePayload(p.Number, p.Size)
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	if _, err := w.Write(msg); err != nil {
+		w.Abort()
+		return p, fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	if err := w.Finish(); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	return p, nil
+}
+
+// unstage deletes large payloads that no record will name. Were it to fail, the
+// next start would sweep them.
+func (h *Handler) unstage(requests []fsm.Outgoing) {
+	b := h.journal.Batch()
+	for _, r := range requests {
+		if r.Payload.Number != 0 && r.Payload.Inline == nil {
+			b.DropPayload(r.Payload.Number)
+		}
+	}
+	if err := b.Commit(false); err != nil {
+		h.log.Warn("payloads of a refused request are left over until the next start", "error", err)
+	}
+}
+
+// Cancel ends an exchange that this node made; the event that it is cancelled
+// follows. Errors: ErrUnknown, ErrEnded.
+func (h *Handler) Cancel(id ID) error {
+	_, err := h.call(mediator.Command{Input: fsm.Cancel{Name: nameOf(id)}})
+	return public(err, id.Dialer, id)
+}

@@ -1,0 +1,166 @@
+package parley
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/journal"
+	"github.com/parley-p2p/parley/internal/mediator"
+	"github.com/parley-p2p/parley/internal/p2p"
+)
+
+// The rooms below declare what they need of each other; here it is wired.
+
+// log is the journal as the mediator writes it.
+type log struct{ journal *journal.Journal }
+
+func (l log) Commit(batch fsm.Batch) error {
+	b := l.journal.Batch()
+	for _, p := range batch.Payloads {
+		b.SetPayload(p.Number, p.Inline)
+	}
+	for _, r := range batch.Records {
+		if r.Value == nil {
+			b.Delete(r.Key)
+		} else {
+			b.Set(r.Key, r.Value)
+		}
+	}
+	for _, number := range batch.Drop {
+		b.DropPayload(number)
+	}
+	return b.Commit(batch.Sync)
+}
+
+func (l log) Low() bool { return l.journal.Low() }
+
+// payloads is the journal as the P2P protocol reads and writes it.
+type payloads struct{ journal *journal.Journal }
+
+func (p payloads) NextPayload() uint64                   { return p.journal.NextPayload() }
+func (p payloads) Payload(number uint64) ([]byte, error) { return p.journal.Payload(number) }
+
+func (p payloads) CreatePayload(number uint64, size int64) (p2p.PayloadWriter, error) {
+	return p.journal.CreatePayload(number, size)
+}
+
+func (p payloads) OpenPayload(number uint64) (io.ReadCloser, error) {
+	return p.journal.OpenPayload(number)
+}
+
+// peerOf and idOf convert between a peer ID and the machine's plain kind.
+func peerOf(id identity.ID) fsm.Peer { return fsm.Peer(id.Bytes()) }
+
+func idOf(p fsm.Peer) identity.ID {
+	id, err := identity.FromBytes([]byte(p))
+	if err != nil {
+		return identity.ID{} // unknown, as in a notice about a stranger
+	}
+	return id
+}
+
+func nameOf(id ID) fsm.Name { return fsm.Name{Dialer: peerOf(id.Dialer), Tag: id.Tag} }
+func idOfName(n fsm.Name) ID {
+	if n == (fsm.Name{}) {
+		return ID{}
+	}
+	return ID{Dialer: idOf(n.Dialer), Tag: n.Tag}
+}
+
+// admitted is the allow list as the machine's first inputs.
+func (h *Handler) admitted() []fsm.Input {
+	if h.allow.IsEveryone() {
+		return []fsm.Input{fsm.Everyone{}}
+	}
+	var inputs []fsm.Input
+	for _, member := range h.allow.Members() {
+		inputs = append(inputs, fsm.Listed{Peer: peerOf(member.ID)})
+	}
+	return append(inputs, fsm.Tick{})
+}
+
+// allowListChanged passes a change on: whoever was removed is disconnected at
+// once, and what is open with him is suspended.
+func (h *Handler) allowListChanged(change allowlist.Change) {
+	for _, member := range change.Removed {
+		h.network.DisconnectPeer(peerOf(member.ID))
+		h.tell(fsm.Unlisted{Peer: peerOf(member.ID)})
+	}
+	for _, member := range change.Added {
+		h.tell(fsm.Listed{Peer: peerOf(member.ID)})
+	}
+}
+
+// tell passes an input to the mediator without waiting for what follows.
+func (h *Handler) tell(in fsm.Input) {
+	select {
+	case h.loop.Commands <- mediator.Command{Input: in}:
+	case <-h.loop.Stopped():
+	}
+}
+
+// call passes a command to the mediator and waits for its answer.
+func (h *Handler) call(c mediator.Command) (fsm.Answer, error) {
+	select {
+	case h.calls <- struct{}{}:
+		defer func() { <-h.calls }()
+	case <-h.loop.Stopped():
+		return fsm.Answer{}, ErrClosed
+	}
+	answer := make(chan fsm.Answer, 1)
+	c.Answer = answer
+	select {
+	case h.loop.Commands <- c:
+	case <-h.loop.Stopped():
+		return fsm.Answer{}, ErrClosed
+	}
+	select {
+	case a := <-answer:
+		return a, a.Err
+	case <-h.loop.Stopped():
+	}
+	select {
+	case a := <-answer: // in the last turn
+		return a, a.Err
+	default:
+		return fsm.Answer{}, ErrClosed
+	}
+}
+
+// public gives the machine's errors their public names, and names the peer and
+// the exchange.
+func public(err error, peer identity.ID, id ID) error {
+	if err == nil {
+		return nil
+	}
+	for inner, outer := range map[error]error{
+		fsm.ErrQueueFull: ErrQueueFull, fsm.ErrDiskFull: ErrDiskFull, fsm.ErrNotListed: ErrNotListed, fsm.ErrNoAddress: ErrNoAddress, fsm.ErrSelf: ErrSelf,
+		fsm.ErrNoRequest: ErrNoRequest, fsm.ErrAmbiguous: ErrAmbiguous, fsm.ErrUnknown: ErrUnknown, fsm.ErrAnswered: ErrAnswered,
+		fsm.ErrAbandoned: ErrAbandoned, fsm.ErrEnded: ErrEnded, fsm.ErrOpen: ErrOpen, fsm.ErrFenced: ErrFenced, fsm.ErrRolledBack: ErrRolledBack,
+		fsm.ErrMismatch: ErrMismatch, fsm.ErrKeyReused: ErrKeyReused,
+	} {
+		if errors.Is(err, inner) {
+			err = outer
+			break
+		}
+	}
+	if errors.Is(err, mediator.ErrJournal) {
+		err = fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	if peer.IsZero() || errors.Is(err, ErrClosed) || errors.Is(err, ErrJournal) {
+		return err
+	}
+	return &PeerError{Peer: peer, ID: id, Err: err}
+}
+
+// openError says what a user can do about a journal that doesn't open.
+func openError(err error) error {
+	if errors.Is(err, journal.ErrLocked) {
+		return fmt.Errorf("%w: %w", ErrLocked, err)
+	}
+	return fmt.Errorf("%w: %w", ErrJournal, err)
+}
