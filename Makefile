@@ -2,7 +2,9 @@
 # calls these same targets. `make` alone lists them.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME    = 30s
+# Counted in runs: at the end of a time, Go 1.26 may call a target failed that
+# isn't (go.dev/issue/75804).
+FUZZTIME    = 500000x
 
 .DEFAULT_GOAL = help
 .PHONY: help build test race lint format vet staticcheck bench fuzz demo vectors
@@ -34,7 +36,7 @@ staticcheck:
 bench: ## run all benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## run every fuzz target for FUZZTIME (30s)
+fuzz: ## run every fuzz target, FUZZTIME runs of each
 	@grep -rH --include='*_test.go' '^func Fuzz' . | \
 	sed -E 's|^(.*)/[^/]+:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u | \
 	while read -r folder target; do \

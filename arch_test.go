@@ -73,8 +73,8 @@ const longestFile = 500 // lines
 
 func TestImportsPointTowardPurity(t *testing.T) {
 	for _, file := range productSource(t) {
-		from, listed := roomOf(file.folder)
-		if !listed {
+		from, known := roomOf(file.folder)
+		if !known {
 			t.Errorf("%s: package %s is not in the table of arch_test.go: give it a row that says what it hides", file.path, file.folder)
 			continue
 		}
