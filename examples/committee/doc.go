@@ -11,10 +11,23 @@
 //	          committee's key            nonces of a round            signature
 //	keys ──▶ and transactions ──▶ nonces ──▶ aggregate ──▶ partials ──▶ verified
 //
+// A [Member] is turned by its program, also after its own part is done, since
+// others may still ask:
+//
+//	for {
+//		worked, err := member.Turn()
+//		if err != nil {
+//			return err
+//		}
+//		if !worked {
+//			time.Sleep(time.Millisecond)
+//		}
+//	}
+//
 // # How a member lives with crashes
 //
-// A [Member] is a synchronous program in one goroutine: [Member.Receive] takes
-// one event in, [Member.Tick] does all that can be done, and neither waits. What
+// It is a synchronous program in one goroutine: [Member.Receive] takes one event
+// in, [Member.Tick] does all that can be done, and neither waits. What
 // it must not forget is in a [State], a file of its own beside the handler's
 // journal. Four habits make the two agree, whenever the process dies:
 //

@@ -1,12 +1,10 @@
 package committee
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr/musig2"
@@ -23,10 +21,9 @@ type Handler interface {
 }
 
 const (
-	pause     = time.Millisecond // of a member with nothing to do
-	eventsMax = 64               // taken between two ticks
-	sendMax   = 256              // requests made with one call,
-	sendBytes = 4 << 20          // and about their bytes
+	eventsMax = 64      // taken between two ticks
+	sendMax   = 256     // requests made with one call,
+	sendBytes = 4 << 20 // and about their bytes
 )
 
 // Member is one signer: an ordinary synchronous program that looks at its
@@ -64,28 +61,11 @@ func NewMember(committee Committee, self identity.ID, handler Handler, state *St
 	}, nil
 }
 
-// Run turns the member until ctx ends, also when its own part is done, since
-// others may still ask. report is called after every turn in which something
-// happened. An error is the end of the member: whatever it had not synced hasn't
-// happened, and it can be started again.
-func (m *Member) Run(ctx context.Context, report func(Progress)) error {
-	for ctx.Err() == nil {
-		worked, err := m.Turn()
-		if err != nil {
-			return err
-		}
-		if !worked {
-			time.Sleep(pause)
-			continue
-		}
-		report(m.Progress())
-	}
-	return nil
-}
-
 // Turn works on what has happened and takes in what happens next; it never
 // waits. The tick comes first: after a crash it makes again, under their keys,
-// the requests of which the state doesn't know, before their replies come.
+// the requests of which the state doesn't know, before their replies come. An
+// error is the end of the member: whatever it had not synced hasn't happened,
+// and it can be started again.
 func (m *Member) Turn() (worked bool, err error) {
 	if m.behind {
 		worked = true

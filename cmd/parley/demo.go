@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// errOff is a demonstration that ran to its end and didn't keep the promise.
+var errOff = errors.New("something is off")
+
+const (
+	programsMax    = 8        // over which the transactions are spread, each a lane
+	messageSizeMax = 16 << 20 // bytes
+	nodesMax       = 64
+	stallLimit     = 30 * time.Second // without any progress of any member
+	drawInterval   = 100 * time.Millisecond
+	lineInterval   = time.Second // where the output is no terminal
+)
+
+type demoOptions struct {
+	nodes        int
+	transactions int
+	messageSize  int
+	seed         uint64
+	crash        bool
+	json         bool
+	keep         string
+}
+
+func newDemo() *cobra.Command {
+	var o demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Let a committee sign Bitcoin transactions together, and audit it",
+		Long: `A committee signs Bitcoin transactions by MuSig2 (BIP-327): every member asks every
+other one for its key, its public nonces and its partial signatures, over loopback,
+each with its own key, journal and listener. The transactions are chains, one for
+each program, which has its own lane. Every signature is verified by BIP-340.
+
+At the end the members' own durable state is audited: that no exchange was lost, that
+no effect was applied twice, that no nonce was used twice. With --crash the members
+are processes, and are killed and started again while they sign.
+
+` + exitCodes,
+		Example: "  parley demo\n  parley demo --crash --seed 7\n  parley demo --json | tail -n 1",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return usageError{err}
+			}
+			return runDemo(cmd.Context(), cmd.OutOrStdout(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.IntVar(&o.nodes, "nodes", 4, "members of the committee")
+	flags.IntVar(&o.transactions, "transactions", 50, "transactions to sign")
+	flags.IntVar(&o.messageSize, "message-size", 0, "pad messages to so many `bytes`")
+	flags.Uint64Var(&o.seed, "seed", 1, "decides what is signed and when members are killed; keys and nonces are random")
+	flags.BoolVar(&o.crash, "crash", false, "kill members at random moments (SIGKILL) and start them again")
+	flags.BoolVar(&o.json, "json", false, "write JSON, one object a line; the last is the result")
+	flags.StringVar(&o.keep, "keep", "", "keep the members' files in this new `directory`")
+	return cmd
+}
+
+func (o *demoOptions) check() error {
+	for _, limit := range []struct {
+		name             string
+		value, low, high int
+	}{
+		{"nodes", o.nodes, 2, nodesMax},
+		{"transactions", o.transactions, 1, 100_000},
+		{"message-size", o.messageSize, 0, messageSizeMax},
+	} {
+		if limit.value < limit.low || limit.value > limit.high {
+			return fmt.Errorf("--%s is %d: want %d to %d", limit.name, limit.value, limit.low, limit.high)
+		}
+	}
+	return nil
+}
+
+// runDemo gathers the committee, lets it sign while it is watched, and audits it.
+func runDemo(ctx context.Context, out io.Writer, o demoOptions) (err error) {
+	g, err := gather(o)
+	if err != nil {
+		return fmt.Errorf("preparing the committee: %w", err)
+	}
+	defer func() { err = errors.Join(err, g.remove()) }()
+
+	show := newDisplay(out, o, g)
+	began := time.Now()
+	members, err := watch(ctx, g, o, show)
+	if err != nil {
+		return errors.Join(err, g.lastWords())
+	}
+	result := result{options: o, members: members, took: time.Since(began)}
+	if result.report, err = g.audit(); err != nil {
+		return fmt.Errorf("auditing the members' state: %w", err)
+	}
+	if err := show.result(result); err != nil {
+		return err
+	}
+	if err := result.report.Err(); err != nil {
+		return fmt.Errorf("%w: %w", errOff, err)
+	}
+	return nil
+}
+
+// watch runs the members until all are done, and shows how far they are.
+func watch(ctx context.Context, g *gathering, o demoOptions, show display) ([]memberView, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	news := make(chan bulletin)
+	tell := func(b bulletin) {
+		select {
+		case news <- b:
+		case <-ctx.Done():
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		if o.crash {
+			ended <- runApart(ctx, g, o.seed, tell)
+		} else {
+			ended <- runTogether(ctx, g, tell)
+		}
+	}()
+
+	members := make([]memberView, o.nodes)
+	ticker := time.NewTicker(show.interval())
+	defer ticker.Stop()
+	stalled := time.NewTimer(stallLimit)
+	defer stalled.Stop()
+	for done := false; ; {
+		select {
+		case b := <-news:
+			if members[b.member].take(b) {
+				stalled.Reset(stallLimit)
+			}
+			if !done && allDone(members) {
+				done = true
+				stop()
+			}
+		case <-ticker.C:
+			if err := show.progress(members); err != nil {
+				return nil, err
+			}
+		case <-stalled.C:
+			stop()
+			<-ended
+			return nil, fmt.Errorf("no member has made progress for %v", stallLimit)
+		case err := <-ended:
+			if err == nil && !done {
+				err = context.Canceled // by the user: the members stop only when told to
+			}
+			return members, errors.Join(err, show.progress(members))
+		}
+	}
+}

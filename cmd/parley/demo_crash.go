@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	killsPerMember = 3
+	killDelayMax   = 20 * time.Millisecond  // after the moment that was drawn
+	restartMax     = 200 * time.Millisecond // before a killed member is started again
+	stopPatience   = 10 * time.Second       // for a member to end when it is told to
+)
+
+// runApart runs each member as a process of its own, and kills it a few times.
+func runApart(ctx context.Context, g *gathering, seed uint64, tell func(bulletin)) error {
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ends := make(chan error)
+	for n := range g.Members {
+		k := newKeeper(g, binary, n, seed)
+		go func() { ends <- k.keep(ctx, tell) }()
+	}
+	var failed error
+	for range g.Members {
+		if err := <-ends; err != nil {
+			failed = errors.Join(failed, err)
+			stop()
+		}
+	}
+	return failed
+}
+
+// keeper starts a member, kills it at the moments that the seed drew, and starts
+// it again. A moment is an amount of work done, rather than a time: so that on
+// any machine the member is killed while it works.
+type keeper struct {
+	binary    string
+	directory string
+	member    int
+	rng       *rand.Rand
+	moments   []int // exchanges begun or answered by this member, ascending
+}
+
+func newKeeper(g *gathering, binary string, member int, seed uint64) *keeper {
+	k := &keeper{
+		binary: binary, directory: g.memberDirectory(member), member: member,
+		rng: rand.New(rand.NewPCG(seed, uint64(member))),
+	}
+	for range killsPerMember {
+		k.moments = append(k.moments, k.rng.IntN(2*g.Exchanges()))
+	}
+	slices.Sort(k.moments)
+	return k
+}
+
+func (k *keeper) keep(ctx context.Context, tell func(bulletin)) error {
+	for ctx.Err() == nil {
+		killed, err := k.run(ctx, tell)
+		if err != nil {
+			return fmt.Errorf("member %d: %w", k.member+1, err)
+		}
+		if killed {
+			tell(bulletin{member: k.member, killed: true})
+			select {
+			case <-time.After(rand.N(restartMax)):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return nil
+}
+
+// run is one run of the member, from its start to its end.
+func (k *keeper) run(ctx context.Context, tell func(bulletin)) (killed bool, err error) {
+	log, err := os.OpenFile(filepath.Join(k.directory, "log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer log.Close() // the member has it
+	command := exec.Command(k.binary, "demo-member", k.directory)
+	command.Stderr = log
+	input, err := command.StdinPipe()
+	if err != nil {
+		return false, err
+	}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		return false, err
+	}
+	if err := command.Start(); err != nil {
+		return false, err
+	}
+	stopped := context.AfterFunc(ctx, func() { input.Close() })
+	defer stopped()
+	overdue := context.AfterFunc(ctx, func() {
+		time.AfterFunc(stopPatience, func() { command.Process.Kill() })
+	})
+	defer overdue()
+
+	killed = k.follow(ctx, output, command.Process, tell)
+	if err := command.Wait(); err != nil && !killed && ctx.Err() == nil {
+		return false, fmt.Errorf("its process ended: %w", err)
+	}
+	return killed, nil
+}
+
+// follow tells the member's news and kills it when its next moment has come.
+func (k *keeper) follow(ctx context.Context, output io.Reader, process *os.Process, tell func(bulletin)) (killed bool) {
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		var news memberNews
+		if json.Unmarshal(lines.Bytes(), &news) != nil {
+			continue // half a line: it was killed while it wrote
+		}
+		tell(bulletin{member: k.member, news: news})
+		if len(k.moments) > 0 && news.Answered+news.Served >= k.moments[0] && !killed && ctx.Err() == nil {
+			k.moments = k.moments[1:]
+			time.Sleep(time.Duration(k.rng.Int64N(int64(killDelayMax))))
+			killed = process.Kill() == nil
+		}
+	}
+	return killed
+}

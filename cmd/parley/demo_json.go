@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// jsonVersion changes when the meaning of a field does.
+const jsonVersion = 1
+
+// jsonDisplay writes one object a line, the result last.
+type jsonDisplay struct {
+	encoder *json.Encoder
+	began   time.Time
+}
+
+type jsonProgress struct {
+	Type      string  `json:"type"` // "progress"
+	Version   int     `json:"version"`
+	Seconds   float64 `json:"seconds"`
+	Signed    int     `json:"signed"` // by all members
+	Exchanges int     `json:"exchanges"`
+	Resends   uint64  `json:"resends"`
+	Redials   uint64  `json:"redials"`
+	Crashes   int     `json:"crashes"`
+}
+
+type jsonResult struct {
+	Type         string  `json:"type"` // "result"
+	Version      int     `json:"version"`
+	OK           bool    `json:"ok"`
+	Seconds      float64 `json:"seconds"`
+	Nodes        int     `json:"nodes"`
+	Transactions int     `json:"transactions"`
+	MessageSize  int     `json:"message_size"`
+	Seed         uint64  `json:"seed"`
+	Crash        bool    `json:"crash"`
+
+	Exchanges       int     `json:"exchanges"`
+	PerSecond       float64 `json:"exchanges_per_second"`
+	Median          float64 `json:"p50_ms"`
+	Worst           float64 `json:"p99_ms"`
+	Resends         uint64  `json:"resends"`
+	Redials         uint64  `json:"redials"`
+	Crashes         int     `json:"crashes"`
+	RoundsRepeated  int     `json:"rounds_repeated"`
+	Lost            int     `json:"lost"`
+	AppliedTwice    int     `json:"effects_applied_twice"`
+	RepliesChanged  int     `json:"replies_changed"`
+	NoncesReused    int     `json:"nonces_used_twice"`
+	SignaturesValid int     `json:"signatures_valid"`
+}
+
+func (d *jsonDisplay) interval() time.Duration { return lineInterval }
+
+func (d *jsonDisplay) progress(members []memberView) error {
+	t := total(members)
+	return d.encoder.Encode(jsonProgress{
+		Type: "progress", Version: jsonVersion, Seconds: time.Since(d.began).Seconds(),
+		Signed: t.signed, Exchanges: t.exchanges, Resends: t.resends, Redials: t.redials, Crashes: t.crashes,
+	})
+}
+
+func (d *jsonDisplay) result(r result) error {
+	t := total(r.members)
+	return d.encoder.Encode(jsonResult{
+		Type: "result", Version: jsonVersion, OK: r.report.Err() == nil, Seconds: r.took.Seconds(),
+		Nodes: r.options.nodes, Transactions: r.options.transactions, MessageSize: r.options.messageSize,
+		Seed: r.options.seed, Crash: r.options.crash,
+		Exchanges: r.report.Exchanges, PerSecond: float64(r.report.Exchanges) / r.took.Seconds(),
+		Median: float64(r.report.Median) / 1e6, Worst: float64(r.report.Worst) / 1e6,
+		Resends: t.resends, Redials: t.redials, Crashes: t.crashes, RoundsRepeated: r.report.Repeated,
+		Lost: r.report.Lost, AppliedTwice: r.report.Twice, RepliesChanged: r.report.Different,
+		NoncesReused: r.report.Reused, SignaturesValid: r.report.Valid,
+	})
+}
