@@ -3,6 +3,7 @@ package allowlist
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-p2p/parley/identity"
 )
@@ -100,7 +101,7 @@ type subscriber struct {
 	cancelled bool
 }
 
-func (c *changes) subscribe(f func(Change), current interface{ Load() *table }) (cancel func()) {
+func (c *changes) subscribe(f func(Change), current *atomic.Pointer[table]) (cancel func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &subscriber{call: f, told: current.Load()}
@@ -115,7 +116,7 @@ func (c *changes) subscribe(f func(Change), current interface{ Load() *table }) 
 
 // tell calls the subscribers, unless a goroutine is calling them already: then
 // that one goes on when it is done.
-func (c *changes) tell(current interface{ Load() *table }) {
+func (c *changes) tell(current *atomic.Pointer[table]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.telling {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,17 +33,12 @@ type entry struct {
 }
 
 // Load reads a list from a file in the form that the package comment shows. An
-// error is a *[FileError] with the place; an empty file is a list that admits
-// nobody.
+// error is a *[FileError] with the place; it matches [io/fs.ErrNotExist] where
+// there is no such file. An empty file is a list that admits nobody.
 func Load(path string) (*List, error) {
-	file, err := os.Open(path)
+	content, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("allow list: %w", err) // it has the path
-	}
-	defer file.Close() // only read
-	content, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("allow list: %w", err)
+		return nil, &FileError{Path: path, Err: reason(err)}
 	}
 	list, err := decode(content)
 	var wrong *FileError
@@ -50,6 +46,16 @@ func Load(path string) (*List, error) {
 		wrong.Path = path
 	}
 	return list, err
+}
+
+// readFile reads no more of a file than shows that it is too large.
+func readFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // only read
+	return io.ReadAll(io.LimitReader(file, maxFile+1))
 }
 
 // decode reads the content of a file. Its errors are *[FileError] without a path.
@@ -100,18 +106,19 @@ func tomlError(err error) error {
 
 // Save writes the list to a file that [Load] reads. A file of that name is
 // replaced, with all comments in it; at no time is half a file there. When Save
-// returns without an error the file is on disk. A list made by [Everyone] is
-// refused with [ErrEveryone].
+// returns without an error the file is on disk. A machine that stops in the
+// middle may leave a file path.*.new, which can be deleted. An error is a
+// *[FileError]; for a list made by [Everyone] it matches [ErrEveryone].
 func (l *List) Save(path string) error {
 	if l.everyone {
-		return fmt.Errorf("allow list %s: %w", path, ErrEveryone)
+		return &FileError{Path: path, Err: ErrEveryone}
 	}
 	content, err := encode(l.current.Load())
-	if err != nil {
-		return fmt.Errorf("allow list %s: %w", path, err)
+	if err == nil {
+		err = replaceFile(path, content)
 	}
-	if err := replaceFile(path, content); err != nil {
-		return fmt.Errorf("save allow list: %w", err)
+	if err != nil {
+		return &FileError{Path: path, Err: reason(err)}
 	}
 	return nil
 }
@@ -160,4 +167,17 @@ func syncDirectory(path string) error {
 		return err
 	}
 	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// reason takes off what a FileError says itself: the operation and the path.
+func reason(err error) error {
+	var pathError *fs.PathError
+	var linkError *os.LinkError
+	switch {
+	case errors.As(err, &pathError):
+		return pathError.Err
+	case errors.As(err, &linkError):
+		return linkError.Err
+	}
+	return err
 }

@@ -84,8 +84,9 @@ func load(path string) (Key, error) {
 // Save writes the key to a new file that only its owner can read and write. It
 // never touches a file that is there already (the error matches
 // [io/fs.ErrExist]). The file is complete or absent, whenever the machine stops;
-// when Save returns without an error it is on disk. The file system must know
-// hard links.
+// when Save returns without an error it is on disk. A machine that stops in the
+// middle may leave a file path.*.new, which can be deleted. The file system must
+// know hard links.
 func (k Key) Save(path string) error {
 	if err := k.save(path); err != nil {
 		return &FileError{Op: "save", Path: path, Err: reason(err)}

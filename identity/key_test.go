@@ -84,7 +84,7 @@ func TestKeyNeverPrintsItsSecret(t *testing.T) {
 		type shown struct{ Key identity.Key }
 		var printed bytes.Buffer
 		for _, value := range []any{key, &key, hidden{key}, &hidden{key}, shown{key}, []identity.Key{key}, map[string]any{"key": key}} {
-			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%c", "%U", "% x", "%10.3s"} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%c", "%U", "%p", "%T", "%w", "% x", "%10.3s"} {
 				fmt.Fprintf(&printed, verb+"\n", value)
 			}
 			fmt.Fprintln(&printed, value)
