@@ -141,6 +141,7 @@ func wantNoPayload(t testing.TB, j *Journal, number uint64) {
 var payloadSizes = []int{0, 1, 200, pieceSize - 1, pieceSize, pieceSize + 1, FileSize - 1, FileSize, FileSize + 1, 3*FileSize + 77}
 
 func TestConformance(t *testing.T) {
+	noLeaks(t)
 	for _, backend := range backends {
 		t.Run(backend.name, func(t *testing.T) {
 			for _, c := range conformance {

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -37,7 +38,8 @@ type DamageError struct {
 func (e *DamageError) Error() string {
 	text := fmt.Sprintf("%s: %s: %s", ErrDamaged, e.Where, e.What)
 	if e.Err != nil {
-		text += ": " + e.Err.Error()
+		cause, _, _ := strings.Cut(e.Err.Error(), "\n")
+		text += ": " + cause
 	}
 	return text + "; restore the directory from a backup, or move it away and start anew (`parley journal dump` lists what can still be read)"
 }

@@ -26,8 +26,8 @@ type guard struct {
 	failure *failure
 	inspect func(fs vfs.FS, name string) error // called before a log is read
 
-	mu   sync.Mutex
-	lock *fileLock
+	mu    sync.Mutex
+	locks []*fileLock // the journal's, and Pebble's own
 }
 
 // Open lets a log be read when it isn't damaged.
@@ -125,7 +125,7 @@ func (g *guard) Lock(name string) (io.Closer, error) {
 	if err != nil {
 		if lockHeld(err) {
 			return nil, fmt.Errorf("%w: %s: stop the other process, or give this one a directory of its own",
-				ErrLocked, g.PathDir(g.PathDir(name)))
+				ErrLocked, g.PathDir(name))
 		}
 		return nil, err
 	}
@@ -136,8 +136,9 @@ func (g *guard) Lock(name string) (io.Closer, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.lock = &fileLock{closer: closer}
-	return g.lock, nil
+	lock := &fileLock{closer: closer}
+	g.locks = append(g.locks, lock)
+	return lock, nil
 }
 
 // lockHeld tells a lock that someone holds from one that can't be made. Within
@@ -147,15 +148,17 @@ func lockHeld(err error) bool {
 		err.Error() == "lock held by current process"
 }
 
-// unlock releases the directory of a database that is abandoned, not closed.
-// That is safe: it can't write any more.
+// unlock releases the directory, also of a database that was abandoned and not
+// closed. That is safe: it can't write any more.
 func (g *guard) unlock() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.lock == nil {
-		return nil
+	var errs []error
+	for _, lock := range g.locks {
+		errs = append(errs, lock.Close())
 	}
-	return g.lock.Close()
+	g.locks = nil
+	return errors.Join(errs...)
 }
 
 // fileLock is released once, whoever comes first.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strconv"
@@ -34,6 +35,7 @@ const (
 	defaultCacheBytes = 8 << 20
 	defaultMinFree    = 256 << 20
 
+	lockFile    = "LOCK"
 	recordsDir  = "records"  // Pebble's files
 	payloadsDir = "payloads" // those of large payloads
 )
@@ -67,7 +69,7 @@ func Open(dir string, o Options) (*Journal, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	if err := j.recover(o); err != nil {
-		return nil, fmt.Errorf("open journal: %w", errors.Join(err, j.store.close()))
+		return nil, fmt.Errorf("open journal: %w", errors.Join(err, j.closeStore()))
 	}
 	return j, nil
 }
@@ -92,7 +94,9 @@ func (j *Journal) openStore(o Options) error {
 	if j.dir == "" {
 		j.fs = vfs.NewMem()
 		j.store = newMemoryStore()
-		return nil
+		b := j.store.begin()
+		b.set(headerRow, nil, []byte(o.Owner))
+		return b.commit(true)
 	}
 	if o.FS == vfs.Default {
 		// Locks within one process go by name: there must be one name only.
@@ -108,40 +112,86 @@ func (j *Journal) openStore(o Options) error {
 	inspector := &inspector{log: o.Logger}
 	guard := &guard{FS: o.FS, failure: j.failure, inspect: inspector.inspect}
 	j.fs = guard
-	records := j.fs.PathJoin(j.dir, recordsDir)
-	if err := j.fs.MkdirAll(records, 0o700); err != nil {
-		return err
+	if err := j.openRecords(guard, o); err != nil {
+		return errors.Join(err, guard.unlock())
 	}
-	if err := checkFormat(j.fs, records); err != nil {
-		return err
-	}
-	store, err := openPebble(records, guard, false, j.failure, o.Logger)
-	if err != nil {
-		return err
-	}
-	j.store = store
 	return nil
 }
 
-// checkFormat reads from a file's name which database format is in use, before
-// Pebble refuses an unknown one in words that help nobody.
-func checkFormat(fs vfs.FS, dir string) error {
-	names, err := fs.List(dir)
+// openRecords locks the directory and opens the database in it. A new one is
+// made under another name, and gets its own when it is complete: a crash
+// before leaves no journal, rather than half of one.
+func (j *Journal) openRecords(guard *guard, o Options) error {
+	if err := guard.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	if _, err := guard.Lock(guard.PathJoin(j.dir, lockFile)); err != nil {
+		return err
+	}
+	records := guard.PathJoin(j.dir, recordsDir)
+	if _, err := guard.Stat(records); errors.Is(err, fs.ErrNotExist) {
+		if err := j.create(guard, records, o); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	format, err := databaseFormat(guard, records)
 	if err != nil {
 		return err
 	}
+	if format > newestFormat {
+		return fmt.Errorf("%w: %s has database format %d, this program knows %d: run the release that wrote it, or a later one",
+			ErrVersion, records, format, newestFormat)
+	}
+	j.store, err = openPebble(records, guard, false, j.failure, o.Logger)
+	return err
+}
+
+// create makes a database that holds its owner. Opening it again begins a log
+// in the newest format, to which Pebble raises it only after it began the first.
+func (j *Journal) create(guard *guard, records string, o Options) error {
+	unfinished := records + ".new"
+	if err := guard.RemoveAll(unfinished); err != nil {
+		return err
+	}
+	store, err := openPebble(unfinished, guard, false, j.failure, o.Logger)
+	if err != nil {
+		return err
+	}
+	b := store.begin()
+	b.set(headerRow, nil, []byte(o.Owner))
+	if err := errors.Join(b.commit(true), store.close()); err != nil {
+		return err
+	}
+	if err := guard.Rename(unfinished, records); err != nil {
+		return err
+	}
+	if err := syncDir(guard, j.dir); err != nil {
+		return err
+	}
+	return syncDir(guard, guard.PathDir(j.dir))
+}
+
+// databaseFormat reads from a file's name which format the database has, before
+// Pebble refuses an unknown one in words that help nobody; 0 when there is none.
+func databaseFormat(files vfs.FS, dir string) (uint64, error) {
+	names, err := files.List(dir)
+	if err != nil {
+		return 0, err
+	}
+	var newest uint64
 	for _, name := range names {
 		marker, ok := strings.CutPrefix(name, "marker.format-version.")
 		if !ok {
 			continue
 		}
-		_, version, _ := strings.Cut(marker, ".")
-		if v, err := strconv.ParseUint(version, 10, 64); err == nil && v > newestFormat {
-			return fmt.Errorf("%w: %s has database format %d, this program knows %d: run the release that wrote it, or a later one",
-				ErrVersion, dir, v, newestFormat)
+		_, format, _ := strings.Cut(marker, ".")
+		if v, err := strconv.ParseUint(format, 10, 64); err == nil {
+			newest = max(newest, v)
 		}
 	}
-	return nil
+	return newest, nil
 }
 
 // recover learns whose the journal is and what lies in it.
@@ -160,8 +210,7 @@ func (j *Journal) recover(o Options) error {
 	return j.recoverNumbers()
 }
 
-// checkOwner compares the header row with the owner, or writes it into a new
-// journal.
+// checkOwner compares the header row with the owner.
 func (j *Journal) checkOwner(owner string) error {
 	key := []byte{headerRow}
 	err := j.row(key, func(stored []byte) error {
@@ -170,12 +219,10 @@ func (j *Journal) checkOwner(owner string) error {
 		}
 		return nil
 	})
-	if !errors.Is(err, errNoRow) {
-		return err
+	if errors.Is(err, errNoRow) {
+		return &DamageError{Where: j.dir, What: rowName(key) + " is missing"}
 	}
-	b := j.store.begin()
-	b.set(headerRow, nil, []byte(owner))
-	return b.commit(true)
+	return err
 }
 
 // Dir is the journal's directory, empty when it is in memory.
@@ -226,5 +273,14 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	j.files.removals.Wait()
-	return j.store.close()
+	return j.closeStore()
+}
+
+// closeStore closes the store, then releases the directory.
+func (j *Journal) closeStore() error {
+	err := j.store.close()
+	if guard, ok := j.fs.(*guard); ok {
+		err = errors.Join(err, guard.unlock())
+	}
+	return err
 }

@@ -10,7 +10,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// noLeaks expects that the test leaves no goroutine behind. A journal that
+// failed may: see abandon.
+func noLeaks(t *testing.T) {
+	ignored := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, ignored) })
+}
 
 // resealVersion turns a sealed value into one of another version.
 func resealVersion(sealed, key []byte, version byte) {
@@ -20,6 +25,7 @@ func resealVersion(sealed, key []byte, version byte) {
 }
 
 func TestFilesAreTheirOwnersAlone(t *testing.T) {
+	noLeaks(t)
 	dir := filepath.Join(t.TempDir(), "journal")
 	j := mustOpen(t, dir, nil)
 	set(t, j, true, "a", "1")

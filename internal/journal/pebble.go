@@ -37,7 +37,6 @@ const (
 // pebbleStore keeps rows in a Pebble database.
 type pebbleStore struct {
 	db      *pebble.DB
-	fs      *guard
 	failure *failure
 }
 
@@ -63,15 +62,20 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 	select {
 	case r := <-result:
 		if r.err == nil {
-			return &pebbleStore{db: r.db, fs: fs, failure: f}, nil
+			return &pebbleStore{db: r.db, failure: f}, nil
 		}
 		if err := f.check(); err != nil {
-			return nil, errors.Join(err, fs.unlock())
+			return nil, err
 		}
 		return nil, damage(dir, r.err)
 	case <-f.ch:
 		// Pebble waits for ever for a flush that the disk refused.
-		return nil, errors.Join(f.check(), fs.unlock())
+		go func() {
+			if r := <-result; r.db != nil {
+				abandon(r.db)
+			}
+		}()
+		return nil, f.check()
 	}
 }
 
@@ -82,16 +86,19 @@ func pebbleOptions(fs *guard, f *failure, log *slog.Logger) *pebble.Options {
 		EventListener: &pebble.EventListener{
 			// A flush or a compaction that can't be done is not tried again:
 			// the logs would pile up until a commit waits for ever.
-			BackgroundError: func(err error) { f.latch(err) },
+			BackgroundError: func(err error) { f.latch(damage("in the background", err)) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				log.Error("journal is damaged", "file", info.Path, "error", info.Details)
 			},
 		},
 		// The newest format has log chunks which say how far the log was
 		// synced before them; see log_check.go.
-		FormatMajorVersion:          pebble.FormatNewest,
-		CacheSize:                   blockCacheSize,
-		MaxOpenFiles:                openTables,
+		FormatMajorVersion: pebble.FormatNewest,
+		CacheSize:          blockCacheSize,
+		MaxOpenFiles:       openTables,
+		// A goroutine would gather statistics of tables, even while a failing
+		// Open takes down what it works on, which ends the process.
+		DisableTableStats:           true,
 		MaxManifestFileSize:         manifestSize,
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTables,
@@ -182,11 +189,11 @@ func (s *pebbleStore) scan(kind byte, fn func(key, sealed []byte) error) (err er
 
 func (s *pebbleStore) size() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 
-// close closes the database, unless it has failed: then its locks may be held
-// and its goroutines gone, and it is left behind until the process ends.
+// close closes the database, and doesn't wait for one that has failed.
 func (s *pebbleStore) close() error {
-	if err := s.failure.check(); err != nil {
-		return s.fs.unlock()
+	if s.failure.check() != nil {
+		go abandon(s.db)
+		return nil
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.db.Close() }()
@@ -194,8 +201,16 @@ func (s *pebbleStore) close() error {
 	case err := <-closed:
 		return err
 	case <-s.failure.ch: // a flush that Close waits for has failed
-		return errors.Join(s.failure.check(), s.fs.unlock())
+		return s.failure.check()
 	}
+}
+
+// abandon closes a failed database as far as it can be closed. Where its locks
+// are held for ever, or a goroutine is gone that Close waits for, it and its
+// open files are left behind until the process ends. It can't write any more.
+func abandon(db *pebble.DB) {
+	defer func() { _ = recover() }() // nothing that it says matters now
+	_ = db.Close()
 }
 
 func (s *pebbleStore) begin() changes { return &pebbleChanges{store: s, batch: s.db.NewBatch()} }
