@@ -25,9 +25,11 @@ type connection struct {
 	address string
 	state   ConnState
 
-	helloSent    bool // by this node as dialer, ahead of its first REQUEST
-	helloPending int  // HELLOs whose WELCOME is awaited
-	greeted      bool // the peer's HELLO has come: its requests may be taken
+	helloSent    bool    // by this node as dialer, ahead of its first REQUEST
+	helloPending int     // HELLOs whose WELCOME is awaited
+	helloStream  *stream // of the last HELLO, whose WELCOME comes on it
+	helloLost    bool    // with its stream: it is sent again, since requests may wait for it
+	greeted      bool    // the peer's HELLO has come: its requests may be taken
 	held         []Input
 	heldSince    time.Time
 
@@ -142,6 +144,9 @@ func (m *Machine) gone(now time.Time, s *stream) {
 	c.held = slices.DeleteFunc(c.held, func(in Input) bool { return streamOf(in) == s.id })
 	if s.own() {
 		c.owned--
+	}
+	if s == c.helloStream && c.helloPending > 0 {
+		c.helloSent, c.helloLost, c.helloPending, c.helloStream = false, true, 0, nil
 	}
 	if x := s.out; x != nil {
 		s.out = nil

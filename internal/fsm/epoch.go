@@ -38,7 +38,7 @@ func (m *Machine) hello(s *stream) {
 	}
 	list := wire.AppendOpen(nil, open)
 	payload := Payload{Hash: sha256.Sum256(list), Size: int64(len(list)), Inline: list}
-	c.helloSent = true
+	c.helloSent, c.helloLost, c.helloStream = true, false, s
 	c.helloPending++
 	d.silent, d.endedSinceHello, d.confirm = 0, false, false
 	m.send(s, wire.Frame{Kind: wire.Hello, Epoch: d.epoch, Next: d.next, Hash: payload.Hash, Size: uint64(payload.Size)}, payload)
@@ -58,7 +58,7 @@ func (m *Machine) tendHello(now time.Time, c *connection) {
 		c.helloSent = false
 		d.confirm = true
 	}
-	if d.confirm && d.halt == nil && !c.helloSent {
+	if (d.confirm || c.helloLost) && d.halt == nil && !c.helloSent {
 		m.helloAlone(now, c)
 	}
 }
@@ -176,7 +176,7 @@ func (m *Machine) renew(now time.Time, p *peer, epoch uint64) {
 	m.save(d)
 	m.sync()
 	for _, c := range p.conns {
-		c.helloSent, c.helloPending = false, 0
+		c.helloSent, c.helloLost, c.helloPending, c.helloStream = false, false, 0, nil
 	}
 	p.failures = 0
 	for _, x := range d.heads() {
