@@ -87,17 +87,15 @@ func (c *connection) run() {
 
 	c.mu.Lock()
 	c.gone = true
-	orderly := len(c.streams) == 0
+	d := fsm.Disconnected{Conn: c.number, Clean: c.clean, Err: c.cause}
+	if !c.ending && !(len(c.streams) == 0 && endOfConnection(err)) {
+		d.Err = fmt.Errorf("connection with %s lost: %w", c.address, err)
+	}
 	c.mu.Unlock()
 	close(c.over)
 	c.muxed.Close()
 	c.running.Wait()
 	c.p.forget(c)
-
-	d := fsm.Disconnected{Conn: c.number, Clean: c.clean, Err: c.cause}
-	if !c.ending && !(orderly && endOfConnection(err)) {
-		d.Err = fmt.Errorf("connection with %s lost: %w", c.address, err)
-	}
 	c.p.log.Debug("disconnected", "peer", c.id, "address", c.address, "clean", d.Clean, "error", d.Err)
 	c.p.report(d)
 }
@@ -106,7 +104,7 @@ func (c *connection) run() {
 // with a reset so that no socket lingers.
 func endOfConnection(err error) bool {
 	var byPeer *network.ConnError
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &byPeer) && byPeer.Remote
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.As(err, &byPeer) && byPeer.Remote
 }
 
 // accept serves the streams that the peer opens.
@@ -127,7 +125,7 @@ func (c *connection) accept() error {
 			continue
 		}
 		s := newStream(c, c.p.nextInbound())
-		s.muxed, s.duplex = muxed, muxed
+		s.muxed, s.duplex, s.serving = muxed, muxed, true
 		c.streams[s.number] = s
 		c.mu.Unlock()
 		c.start(s.serveInbound)
@@ -190,6 +188,13 @@ func (c *connection) remove(s *stream) {
 	c.oldest = (c.oldest + 1) % rememberedStreams
 }
 
+// leaving says whether the end of the connection stands for that of its streams.
+func (c *connection) leaving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone || c.closing || c.ending
+}
+
 // violate ends the connection of a peer that broke the protocol, and keeps the
 // peer out for a while.
 func (c *connection) violate(rule string) {
@@ -227,7 +232,7 @@ func (c *connection) closeGracefully() {
 	for _, s := range streams {
 		s.endWriting()
 	}
-	c.running.Go(func() { c.awaitEnd(streams) })
+	c.start(func() { c.awaitEnd(streams) })
 }
 
 func (c *connection) awaitEnd(streams []*stream) {

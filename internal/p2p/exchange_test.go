@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"bytes"
+	"io"
 	"testing"
 
 	"github.com/parley-p2p/parley/identity"
@@ -87,5 +88,187 @@ func TestLargePayloadIsReadWhenAccepted(t *testing.T) {
 	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: again, Payload: small})
 	if got := want[fsm.Arrived](b); got.Frame != again {
 		t.Fatalf("arrived %+v", got)
+	}
+}
+
+func TestRefusedPayloadStopsAndResetsItsStream(t *testing.T) {
+	a, b := pair(t)
+	ac, bc := connect(a, b)
+	request, payload := a.request(1, make([]byte, 32<<20)) // more than any window holds
+	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload})
+	offered := want[fsm.Offered](b)
+	b.do(fsm.Send{Conn: bc, Stream: offered.Stream, Frame: nack(wire.OfRequest, request)})
+
+	if got := want[fsm.Arrived](a); got.Frame.Kind != wire.Nack {
+		t.Fatalf("got %+v, want the NACK before the end of the stream", got)
+	}
+	want[fsm.Closed](a)
+	want[fsm.Closed](b)
+	// The connection serves on.
+	request, payload = a.request(2, []byte("small"))
+	a.do(fsm.Send{Conn: ac, Stream: 4, Frame: request, Payload: payload})
+	want[fsm.Arrived](b)
+}
+
+func TestRefusedPayloadThatWasWrittenAlreadyKeepsItsStream(t *testing.T) {
+	b, peer := newNode(t), newRawPeer(t)
+	c, bc := peer.dial(b)
+	body := make([]byte, 100<<10)
+	first, payload := b.request(1, body)
+	second, _ := b.request(2, nil)
+	message := appendFrames(t, nil, first)
+	message = appendFrames(t, append(message, body...), second)
+	_, rw := peer.send(c, message)
+
+	offered := want[fsm.Offered](b)
+	b.do(fsm.Send{Conn: bc, Stream: offered.Stream, Frame: nack(wire.OfRequest, first)})
+	if got := want[fsm.Arrived](b); got.Frame != second || got.Stream != offered.Stream || got.Payload.Number != 0 {
+		t.Fatalf("got %+v, want the frame behind the payload %d", got, payload.Number)
+	}
+	if got := readFrame(t, rw); got.Kind != wire.Nack {
+		t.Fatalf("the peer was told %v", got.Kind)
+	}
+}
+
+func TestResetIsNotAnsweredAndTheOtherSideHearsOnce(t *testing.T) {
+	a, b := pair(t)
+	ac, bc := connect(a, b)
+	request, payload := a.request(1, []byte("x"))
+	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload})
+	arrived := want[fsm.Arrived](b)
+	b.do(fsm.Reset{Conn: bc, Stream: arrived.Stream})
+	if got := want[fsm.Closed](a); got.Conn != ac || got.Stream != 2 {
+		t.Fatalf("closed %+v", got)
+	}
+	// What is sent on an ended stream goes nowhere; another stream serves.
+	a.do(
+		fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload},
+		fsm.Send{Conn: ac, Stream: 4, Frame: request, Payload: payload})
+	if got := want[fsm.Arrived](b); got.Stream == arrived.Stream {
+		t.Fatalf("arrived %+v", got)
+	}
+	a.do(fsm.Disconnect{Conn: ac})
+	if got := want[fsm.Disconnected](a); got.Clean || got.Err != nil {
+		t.Fatalf("disconnected %+v", got)
+	}
+	for {
+		switch got := b.next().(type) {
+		case fsm.Closed:
+			if got.Stream == arrived.Stream {
+				t.Fatalf("a reset was answered: %+v", got)
+			}
+		case fsm.Disconnected:
+			return
+		default:
+			t.Fatalf("got %+v", got)
+		}
+	}
+}
+
+func TestGracefulDisconnectionLosesNothing(t *testing.T) {
+	a, b := pair(t)
+	for i := range uint64(140) {
+		ac, _ := connect(a, b)
+		request, payload := a.request(i+1, bytes.Repeat([]byte{byte(i)}, 1000))
+		a.do(
+			fsm.Send{Conn: ac, Stream: fsm.Stream(4*i + 2), Frame: request, Payload: payload},
+			fsm.Send{Conn: ac, Stream: fsm.Stream(4*i + 4), Frame: ack(wire.OfReply, request)},
+			fsm.Disconnect{Conn: ac, Graceful: true})
+		kinds := map[wire.Kind]bool{}
+		for ended := false; !ended; {
+			switch got := b.next().(type) {
+			case fsm.Arrived:
+				kinds[got.Frame.Kind] = true
+			case fsm.Disconnected:
+				ended = true
+				if got.Err != nil {
+					t.Fatalf("round %d: %v", i, got.Err)
+				}
+			}
+		}
+		if !kinds[wire.Request] || !kinds[wire.Ack] {
+			t.Fatalf("round %d: a frame was lost, only %v came", i, kinds)
+		}
+		if got := want[fsm.Disconnected](a); !got.Clean {
+			t.Fatalf("round %d: not clean: %v", i, got.Err)
+		}
+	}
+}
+
+func TestSimultaneousDialsBothConnect(t *testing.T) {
+	a, b := pair(t)
+	for range 100 {
+		a.do(fsm.Dial{Peer: b.peer()})
+		b.do(fsm.Dial{Peer: a.peer()})
+		var dialed []fsm.Connected
+		for _, n := range []*node{a, b} {
+			one, other := want[fsm.Connected](n), want[fsm.Connected](n)
+			if one.Dialed == other.Dialed {
+				t.Fatalf("connected as %+v and %+v", one, other)
+			}
+			if other.Dialed {
+				one = other
+			}
+			dialed = append(dialed, one)
+		}
+		a.do(fsm.Disconnect{Conn: dialed[0].Conn, Graceful: true})
+		b.do(fsm.Disconnect{Conn: dialed[1].Conn, Graceful: true})
+		for _, n := range []*node{a, b} {
+			want[fsm.Disconnected](n)
+			want[fsm.Disconnected](n)
+		}
+	}
+}
+
+func TestSlowPeerHoldsUpNobodyElse(t *testing.T) {
+	a, peer := newNode(t), newRawPeer(t)
+	_, ac := peer.dial(a) // and never accepts a stream
+	b := newNode(t)
+	a.admit(b)
+	b.admit(a)
+	abc, _ := connect(a, b)
+
+	request, payload := a.request(1, make([]byte, 60<<10))
+	for range 4 * maxQueued {
+		a.do(fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload})
+	}
+	if got := want[fsm.Closed](a); got.Conn != ac {
+		t.Fatalf("closed %+v", got)
+	}
+	a.do(fsm.Send{Conn: abc, Stream: 4, Frame: request, Payload: payload})
+	want[fsm.Arrived](b)
+}
+
+func TestPayloadThatCannotBeStoredEndsItsStreamOnly(t *testing.T) {
+	a, b := pair(t)
+	b.payloads.failing = io.ErrShortWrite
+	ac, bc := connect(a, b)
+	request, payload := a.request(1, make([]byte, 1<<20))
+	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload})
+	b.do(fsm.Accept{Conn: bc, Stream: want[fsm.Offered](b).Stream})
+	b.wantNotice(fsm.MessageDropped)
+	want[fsm.Closed](b)
+	want[fsm.Closed](a)
+	if b.payloads.aborted != 1 {
+		t.Errorf("%d payloads were aborted, want 1", b.payloads.aborted)
+	}
+	ok := ack(wire.OfReply, request)
+	a.do(fsm.Send{Conn: ac, Stream: 4, Frame: ok})
+	want[fsm.Arrived](b)
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	a, b := pair(t)
+	ac, bc := connect(a, b)
+	request, payload := a.request(1, make([]byte, 8<<20))
+	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload})
+	b.do(fsm.Accept{Conn: bc, Stream: want[fsm.Offered](b).Stream})
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for { // the other side notices
+		if _, ok := a.next().(fsm.Disconnected); ok {
+			return
+		}
 	}
 }

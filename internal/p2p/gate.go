@@ -20,6 +20,12 @@ const (
 	lastShun  = 5 * time.Minute // to which that doubles
 	shunFor   = time.Hour       // after this long without one it is forgotten
 	maxShun   = 4096            // peers remembered
+
+	// A familiar place is an IP that the allow list names or from which an
+	// admitted peer has come. It has handshake slots of its own, so that silent
+	// sockets from elsewhere, which cost nothing, can't lock it out.
+	familiarSlots = 8
+	maxFamiliar   = 4096 // places remembered, besides those of the list
 )
 
 // gate is libp2p's connection gater: the upgrader asks it when a socket was
@@ -33,10 +39,13 @@ type gate struct {
 
 	mu         sync.Mutex
 	sockets    int // accepted and not closed
-	handshakes int // of them, those that haven't proved a key
+	handshakes int // of them, those that haven't proved a key and have no slot of their own
 	byIP       map[netip.Prefix]int
-	inbound    map[peer.ID]int // connections that the peer dialled
-	outbound   map[peer.ID]int // connections and attempts of this node
+	named      map[netip.Prefix]bool // by the allow list
+	visited    map[netip.Prefix]bool // by admitted peers
+	slots      map[netip.Prefix]int  // of their own, taken
+	inbound    map[peer.ID]int       // connections that the peer dialled
+	outbound   map[peer.ID]int       // connections and attempts of this node
 	shunned    map[peer.ID]shun
 }
 
@@ -52,6 +61,8 @@ func newGate(c Config, self peer.ID, n *notices) *gate {
 		notices:  n,
 		now:      time.Now,
 		byIP:     make(map[netip.Prefix]int),
+		visited:  make(map[netip.Prefix]bool),
+		slots:    make(map[netip.Prefix]int),
 		inbound:  make(map[peer.ID]int),
 		outbound: make(map[peer.ID]int),
 		shunned:  make(map[peer.ID]shun),
@@ -66,13 +77,14 @@ func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	s.own = (g.named[s.ip] || g.visited[s.ip]) && g.slots[s.ip] < familiarSlots
 	limit := ""
 	switch {
 	case g.sockets >= g.config.MaxConnections:
 		limit = fmt.Sprintf("MaxConnections: %d in total", g.config.MaxConnections)
 	case g.byIP[s.ip] >= g.config.MaxConnectionsPerIP:
 		limit = fmt.Sprintf("MaxConnectionsPerIP: %d from one IP", g.config.MaxConnectionsPerIP)
-	case g.handshakes >= g.config.MaxPendingHandshakes:
+	case !s.own && g.handshakes >= g.config.MaxPendingHandshakes:
 		limit = fmt.Sprintf("MaxPendingHandshakes: %d that have not proved a key", g.config.MaxPendingHandshakes)
 	}
 	if limit != "" {
@@ -80,8 +92,12 @@ func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
 		return false
 	}
 	g.sockets++
-	g.handshakes++
 	g.byIP[s.ip]++
+	if s.own {
+		g.slots[s.ip]++
+	} else {
+		g.handshakes++
+	}
 	s.state = shaking
 	return true
 }
@@ -107,10 +123,14 @@ func (g *gate) InterceptSecured(direction network.Direction, id peer.ID, c netwo
 		})
 		return false
 	}
-	if s.state == shaking {
-		g.handshakes--
-		g.inbound[id]++
-		s.state, s.peer = proved, id
+	if s.state != shaking {
+		return false // it was closed meanwhile
+	}
+	g.shaken(s)
+	g.inbound[id]++
+	s.state, s.peer = proved, id
+	if len(g.visited) < maxFamiliar {
+		g.visited[s.ip] = true
 	}
 	return true
 }
@@ -150,13 +170,40 @@ func (g *gate) leave(s *socket) {
 	case refused:
 		return
 	case shaking:
-		g.handshakes--
+		g.shaken(s)
 	case proved:
 		decrement(g.inbound, s.peer)
 	}
 	s.state = refused
 	g.sockets--
 	decrement(g.byIP, s.ip)
+}
+
+// shaken gives back the slot of a handshake.
+func (g *gate) shaken(s *socket) {
+	if s.own {
+		decrement(g.slots, s.ip)
+	} else {
+		g.handshakes--
+	}
+}
+
+// learn notes the IP addresses that the allow list names. Host names aren't
+// looked up for it: what they stand for becomes familiar with the first visit.
+func (g *gate) learn() {
+	named := make(map[netip.Prefix]bool)
+	for _, m := range g.config.Allow.Members() {
+		for _, address := range m.Addresses {
+			if m, err := ma.NewMultiaddr(address); err == nil {
+				if prefix := prefixOf(m); prefix.IsValid() {
+					named[prefix] = true
+				}
+			}
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.named = named
 }
 
 // startDial counts an attempt to connect, until endDial; the connection that
@@ -213,6 +260,7 @@ type socket struct {
 
 	// Under gate.mu.
 	state socketState
+	own   bool // it has one of the slots of a familiar place
 	peer  peer.ID
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/multiformats/go-multistream"
 
+	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
@@ -37,10 +38,11 @@ type Protocol struct {
 	sender   chan []fsm.Action
 	receiver chan fsm.Input
 
-	ctx     context.Context
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	inbound atomic.Uint64 // streams opened by peers so far
+	ctx         context.Context
+	stop        context.CancelFunc
+	unsubscribe func() // from the allow list
+	running     sync.WaitGroup
+	inbound     atomic.Uint64 // streams opened by peers so far
 
 	mu          sync.Mutex
 	closed      bool
@@ -79,6 +81,8 @@ func Listen(config Config) (*Protocol, error) {
 		p.Close()
 		return nil, err
 	}
+	p.unsubscribe = config.Allow.OnChange(p.listChanged)
+	p.gate.learn()
 	p.running.Go(func() { p.notices.deliver(p.ctx) })
 	p.running.Go(p.dispatch)
 	for _, l := range p.listeners {
@@ -107,19 +111,28 @@ func (p *Protocol) Addresses() []string {
 	return addresses
 }
 
-// DisconnectPeer closes all connections with a peer at once: it was taken off
-// the allow list.
-func (p *Protocol) DisconnectPeer(peer fsm.Peer) { p.disconnectPeer(peer, fsm.ErrNotListed) }
+// listChanged disconnects who was taken off the allow list, at once.
+func (p *Protocol) listChanged(change allowlist.Change) {
+	p.gate.learn()
+	for _, m := range change.Removed {
+		if !p.config.Allow.Admits(m.ID) {
+			p.disconnect(fsm.Peer(m.ID.Bytes()), fsm.ErrNotListed)
+		}
+	}
+}
+
+// DisconnectPeer closes all connections with a peer at once.
+func (p *Protocol) DisconnectPeer(peer fsm.Peer) { p.disconnect(peer, nil) }
 
 // Shun closes all connections with a peer and keeps it out: 1 s at first, twice
 // as long each time it is shunned again, up to 5 min. An hour without makes it
 // forgotten.
 func (p *Protocol) Shun(peer fsm.Peer) {
 	p.gate.shun(idOf(peer))
-	p.disconnectPeer(peer, ErrShunned)
+	p.disconnect(peer, ErrShunned)
 }
 
-func (p *Protocol) disconnectPeer(peer fsm.Peer, cause error) {
+func (p *Protocol) disconnect(peer fsm.Peer, cause error) {
 	for _, c := range p.all() {
 		if c.id == idOf(peer) {
 			c.close(cause)
@@ -138,6 +151,9 @@ func (p *Protocol) Close() error {
 		return nil
 	}
 	p.stop()
+	if p.unsubscribe != nil {
+		p.unsubscribe()
+	}
 	for _, l := range p.listeners {
 		l.Close()
 	}

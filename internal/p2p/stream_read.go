@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -22,12 +23,13 @@ type reading struct {
 	in    *bufio.Reader
 	due   bool // the next read that waits begins a piece
 	armed bool // a deadline is set
+	known bool // the machine has heard of the stream
 }
 
 // serveInbound negotiates the protocol of a stream that the peer opened and
 // reads it.
 func (s *stream) serveInbound() {
-	s.in = bufio.NewReaderSize(pieces{s}, readBuffer)
+	s.startReading()
 	s.beginPiece()
 	n := &negotiation{in: s.in, out: s.muxed}
 	if _, _, err := s.c.p.protocols.Negotiate(n); err != nil {
@@ -40,14 +42,15 @@ func (s *stream) serveInbound() {
 	s.readFrames()
 }
 
-// read reads a stream that this node opened.
-func (s *stream) read() {
+func (s *stream) startReading() {
 	s.in = bufio.NewReaderSize(pieces{s}, readBuffer)
-	s.readFrames()
 }
 
 // readFrames reads frames until the stream ends.
 func (s *stream) readFrames() {
+	if s.in == nil {
+		s.startReading()
+	}
 	frames := wire.NewDecoder(s.in)
 	var err error
 	for err == nil {
@@ -65,22 +68,24 @@ func (s *stream) readFrames() {
 		}
 	}
 	var broken *wire.Error
-	if errors.As(err, &broken) {
+	switch {
+	case errors.As(err, &broken):
 		s.c.violate(broken.Rule)
+	case errors.Is(err, errNotStored), os.IsTimeout(err):
+		s.c.p.notices.post(fsm.Notice{
+			Kind: fsm.MessageDropped, Peer: peerOf(s.c.id), Address: s.c.address, Detail: err.Error(),
+		})
 	}
 	s.finish(err)
 }
 
-var (
-	errUnlisted = fmt.Errorf("frame not taken: %w", fsm.ErrNotListed)
-	errStopped  = errors.New("the stream was reset, or the protocol closed")
-)
+var errNotStored = errors.New("payload not stored")
 
 // take reports a frame, its payload read and verified. An error ends the stream.
 func (s *stream) take(frame wire.Frame) error {
 	if !s.c.p.config.Allow.Admits(s.c.member) {
 		s.c.close(fsm.ErrNotListed)
-		return errUnlisted
+		return fsm.ErrNotListed
 	}
 	arrived := fsm.Arrived{Conn: s.c.number, Stream: s.number, Frame: frame}
 	switch {
@@ -100,9 +105,11 @@ func (s *stream) take(frame wire.Frame) error {
 	return s.takeRefusal(arrived)
 }
 
+// tell is report for the goroutine that reads.
 func (s *stream) tell(in fsm.Input) error {
+	s.known = true
 	if !s.report(in) {
-		return errStopped
+		return errReset
 	}
 	return nil
 }
@@ -114,9 +121,7 @@ func (s *stream) takeRefusal(refusal fsm.Arrived) error {
 	s.mu.Lock()
 	refused := s.payload
 	s.mu.Unlock()
-	if refused {
-		close(s.refused)
-	}
+	s.refused.Store(refused)
 	if err := s.tell(refusal); err != nil {
 		return err
 	}
@@ -168,10 +173,10 @@ func (s *stream) offer(a *fsm.Arrived) (taken bool, err error) {
 	}
 	select {
 	case taken = <-answer:
-	case <-s.dropped:
-		return false, errStopped
+	case <-s.broken:
+		return false, errReset
 	case <-s.c.over:
-		return false, errStopped
+		return false, errClosed
 	}
 	if !taken {
 		return false, s.discard(a.Frame.Size)
@@ -202,12 +207,12 @@ func (s *stream) discard(size uint64) error {
 func (s *stream) store(a *fsm.Arrived) error {
 	size := int64(a.Frame.Size)
 	if size < 0 || size > s.c.p.config.MaxMessageSize {
-		return fmt.Errorf("%s of %d bytes is beyond MaxMessageSize", a.Frame.Kind, a.Frame.Size)
+		return fmt.Errorf("%w: %s of %d bytes is beyond MaxMessageSize", errNotStored, a.Frame.Kind, a.Frame.Size)
 	}
 	number := s.c.p.config.Payloads.NextPayload()
 	w, err := s.c.p.config.Payloads.CreatePayload(number, size)
 	if err != nil {
-		return s.storing(err)
+		return fmt.Errorf("%w: %w", errNotStored, err)
 	}
 	hash := sha256.New()
 	room := make([]byte, piece)
@@ -222,7 +227,7 @@ func (s *stream) store(a *fsm.Arrived) error {
 		hash.Write(room[:n])
 		if _, err := w.Write(room[:n]); err != nil {
 			w.Abort()
-			return s.storing(err)
+			return fmt.Errorf("%w: %w", errNotStored, err)
 		}
 		left -= n
 		told = s.progress(told)
@@ -232,16 +237,10 @@ func (s *stream) store(a *fsm.Arrived) error {
 		return &wire.Error{Rule: a.Frame.Kind.String() + " whose payload does not match its hash"}
 	}
 	if err := w.Finish(); err != nil {
-		return s.storing(err)
+		return fmt.Errorf("%w: %w", errNotStored, err)
 	}
 	a.Payload = fsm.Payload{Hash: a.Frame.Hash, Size: size, Number: number}
 	return nil
-}
-
-// storing is the failure of this node's disk, not of the stream.
-func (s *stream) storing(err error) error {
-	s.c.p.log.Error("cannot store a payload", "peer", s.c.id, "error", err)
-	return fmt.Errorf("store payload: %w", err)
 }
 
 // awaitFrame lets the next read wait for ever: a stream is kept between

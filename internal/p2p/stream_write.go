@@ -14,99 +14,100 @@ import (
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
-// piece is how much of a large payload is read and written at a time, and what
-// one write deadline is for.
-const piece = 64 << 10
+const (
+	// maxQueued bounds the frames that wait on one stream. An exchange has one
+	// or two on their way at a time; more means that the peer doesn't read.
+	maxQueued = 16
+	// piece is how much of a large payload, in bytes, is read and written at a
+	// time, and what one deadline is for.
+	piece = 64 << 10
+)
 
-// buffers holds what frames are put together in: a write costs a system call,
-// so that all that waits on a stream goes out in one.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+// buffers holds what frames are put together in: each write costs a system
+// call, so that all that waits on a stream goes out in one.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}
 
-// enqueue adds a frame; flush then writes it. It never waits: a stream on which
-// more has piled up than an exchange can cause is reset.
+// enqueue adds a frame, which flush has written. It never waits: a stream on
+// which more has piled up than an exchange can cause is reset.
 func (s *stream) enqueue(send fsm.Send) {
 	s.mu.Lock()
-	if s.done {
-		s.mu.Unlock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return
 	}
-	full := len(s.queue) >= maxQueued
-	if !full {
-		s.queue = append(s.queue, send)
+	if len(s.queue) >= maxQueued {
+		s.c.p.log.Warn("stream reset", "peer", s.c.id, "error", errNotTaken)
+		s.closed = true
+		s.resetSoon()
+		return
 	}
+	s.queue = append(s.queue, send)
 	if s.offered != nil && refuses(send.Frame.Kind) {
 		s.offered <- false
 		s.offered = nil
 	}
-	s.mu.Unlock()
-	if full {
-		s.c.p.log.Warn("stream reset", "peer", s.c.id, "error", errNotTaken)
-		s.reset()
-	}
 }
 
-// flush has the queue written, unless it is being written already.
+// refuses says whether a frame ends the payload that it answers.
+func refuses(k wire.Kind) bool { return k == wire.Nack || k == wire.Reject }
+
+// endWriting ends this node's side of the stream behind what is queued.
+func (s *stream) endWriting() {
+	s.mu.Lock()
+	s.closed, s.last = true, true
+	s.mu.Unlock()
+	s.flush()
+}
+
+// flush has the queue written, unless it is being written already. The first
+// one of a stream of this node's has it opened.
 func (s *stream) flush() {
 	s.mu.Lock()
-	if s.writer != nil || len(s.queue) == 0 {
-		s.mu.Unlock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.serving:
+		s.serving = s.c.start(s.serveOutbound)
+	case s.muxed == nil, s.writer != nil, s.isReset:
+	case len(s.queue) > 0 || s.last:
+		writer := make(chan struct{})
+		if s.c.start(func() { s.write(); close(writer) }) {
+			s.writer = writer
+		}
+	}
+}
+
+// awaitWriter waits until nothing is being written. Each write has a deadline.
+func (s *stream) awaitWriter() {
+	s.mu.Lock()
+	writer := s.writer
+	s.mu.Unlock()
+	if writer != nil {
+		<-writer
+	}
+}
+
+// serveOutbound opens a stream of this node's, has the first frames written
+// and reads it. The protocol is negotiated lazily: the question goes out in one
+// write with the first frames, and the answer is read when there is one.
+func (s *stream) serveOutbound() {
+	if err := s.open(); err != nil {
+		s.c.p.log.Debug("stream not opened", "peer", s.c.id, "error", err)
+		s.finish(err)
 		return
 	}
-	writer := make(chan struct{})
-	s.writer = writer
-	s.mu.Unlock()
-	if !s.c.start(func() { s.write(writer) }) {
-		close(writer)
+	s.flush()
+	select {
+	case <-s.written:
+		s.readFrames()
+	case <-s.broken:
+		s.finish(errReset)
+	case <-s.c.over:
+		s.finish(errClosed)
 	}
 }
 
-// write opens the stream if need be and writes the queue until it is empty.
-func (s *stream) write(over chan struct{}) {
-	var err error
-	unread := s.mine && s.muxed == nil // nobody reads it yet
-	if unread {
-		err = s.open()
-	}
-	for err == nil {
-		s.mu.Lock()
-		batch := s.queue
-		s.queue = nil
-		if len(batch) == 0 {
-			s.writer = nil
-			last := s.last
-			s.mu.Unlock()
-			if last {
-				s.closeWrite()
-			}
-			close(over)
-			return
-		}
-		s.mu.Unlock()
-		err = s.writeFrames(batch, func() {
-			// The negotiation's answer is read behind the first write, which
-			// carries the question.
-			if unread {
-				unread = !s.c.start(s.read)
-			}
-		})
-	}
-	if !errors.Is(err, errRefused) {
-		s.reset()
-	}
-	s.mu.Lock()
-	s.writer, s.done, s.queue = nil, true, nil
-	s.mu.Unlock()
-	close(over)
-	if unread {
-		s.finish(err)
-	}
-}
-
-// open opens the stream and negotiates its protocol lazily: the question goes
-// out in one write with the first frame, without waiting for the answer.
 func (s *stream) open() error {
 	if s.crowded {
-		s.c.p.log.Warn("stream not opened", "peer", s.c.id, "error", errCrowded)
 		return errCrowded
 	}
 	ctx, cancel := context.WithTimeout(s.c.p.ctx, s.c.p.config.FrameTimeout)
@@ -116,43 +117,73 @@ func (s *stream) open() error {
 		return err
 	}
 	s.mu.Lock()
-	s.muxed = muxed
-	s.duplex = multistream.NewMSSelect(muxed, exchangeProtocol)
+	s.muxed, s.duplex = muxed, multistream.NewMSSelect(muxed, exchangeProtocol)
 	isReset := s.isReset
 	s.mu.Unlock()
 	if isReset {
 		muxed.Reset()
-		return errors.New("reset while it was opened")
+		return errReset
 	}
 	return nil
 }
 
-// writeFrames writes frames, those that fit together in one write. wrote is
-// called after each.
-func (s *stream) writeFrames(batch []fsm.Send, wrote func()) error {
+// write writes the queue until it is empty.
+func (s *stream) write() {
+	for {
+		s.mu.Lock()
+		batch, greeting := s.queue, s.greeting
+		s.queue = nil
+		if len(batch) == 0 && !s.last {
+			s.writer = nil
+			s.mu.Unlock()
+			return
+		}
+		s.greeting = nil
+		s.mu.Unlock()
+
+		err := s.writeFrames(greeting, batch)
+		if err == nil && len(batch) == 0 {
+			if err = s.muxed.CloseWrite(); err == nil {
+				err = io.EOF // all is said
+			}
+		}
+		if err != nil {
+			s.stopWriting(err)
+			return
+		}
+	}
+}
+
+// stopWriting is the end of writing. After a failure the stream is reset; a
+// refused payload leaves that to the goroutine which read the refusal.
+func (s *stream) stopWriting(err error) {
+	s.mu.Lock()
+	s.closed, s.last, s.queue, s.writer = true, false, nil, nil
+	if err != io.EOF {
+		s.fault = err
+	}
+	s.mu.Unlock()
+	if err != io.EOF && err != errRefused {
+		s.c.p.log.Debug("stream not written", "peer", s.c.id, "error", err)
+		s.reset()
+	}
+}
+
+// writeFrames writes frames, those that are small together in one write.
+func (s *stream) writeFrames(greeting []byte, batch []fsm.Send) error {
 	room := buffers.Get().(*[]byte)
-	buf := append((*room)[:0], s.greeting...)
-	s.greeting = nil
+	buf := append((*room)[:0], greeting...)
 	defer func() {
 		if cap(buf) <= 2*piece {
 			*room = buf
 		}
 		buffers.Put(room)
 	}()
-	flush := func() error {
-		if len(buf) == 0 {
-			return nil
-		}
-		err := s.writePiece(buf)
-		buf = buf[:0]
-		wrote()
-		return err
-	}
 	for i := range batch {
 		frame, payload := &batch[i].Frame, &batch[i].Payload
 		size := frame.PayloadSize()
 		if size > 0 && uint64(payload.Size) != size {
-			return fmt.Errorf("%s names %d bytes of payload, %d were given", frame.Kind, size, payload.Size)
+			return fmt.Errorf("%s names %d bytes of payload, not the %d given", frame.Kind, size, payload.Size)
 		}
 		var err error
 		if buf, err = frame.AppendTo(buf); err != nil {
@@ -160,50 +191,62 @@ func (s *stream) writeFrames(batch []fsm.Send, wrote func()) error {
 		}
 		switch {
 		case size == 0:
-		case payload.Inline != nil:
-			buf = append(buf, payload.Inline...)
-		case size <= wire.MaxInline:
-			body, err := s.c.p.config.Payloads.Payload(payload.Number)
-			if err != nil {
+		case size <= wire.MaxInline || payload.Inline != nil:
+			if buf, err = s.appendPayload(buf, payload); err != nil {
 				return err
 			}
-			if uint64(len(body)) != size {
-				return fmt.Errorf("payload %d has %d bytes, not %d", payload.Number, len(body), size)
-			}
-			buf = append(buf, body...)
 		default:
-			if err := flush(); err != nil {
+			if err := s.writePiece(buf); err != nil {
 				return err
 			}
+			buf = buf[:0]
 			if err := s.writePayload(payload); err != nil {
 				return err
 			}
 		}
 	}
-	return flush()
+	if len(buf) == 0 {
+		return nil
+	}
+	return s.writePiece(buf)
 }
 
-// writePayload writes a large payload in pieces. The peer may refuse it
-// meanwhile: then it stops, and the goroutine that read the refusal resets the
-// stream.
+func (s *stream) appendPayload(buf []byte, payload *fsm.Payload) ([]byte, error) {
+	body := payload.Inline
+	if body == nil {
+		var err error
+		if body, err = s.c.p.config.Payloads.Payload(payload.Number); err != nil {
+			return buf, err
+		}
+	}
+	if int64(len(body)) != payload.Size {
+		return buf, fmt.Errorf("payload %d has %d bytes, not %d", payload.Number, len(body), payload.Size)
+	}
+	return append(buf, body...), nil
+}
+
+// writePayload writes a large payload in pieces, until the peer refuses it.
 func (s *stream) writePayload(payload *fsm.Payload) (err error) {
 	body, err := s.c.p.config.Payloads.OpenPayload(payload.Number)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, body.Close()) }()
+	defer func() {
+		if failed := body.Close(); err == nil {
+			err = failed
+		}
+	}()
 	s.setPayload(true)
 	room := make([]byte, piece)
 	told := time.Now()
 	for left := payload.Size; left > 0; {
 		n, err := io.ReadFull(body, room[:min(left, piece)])
 		if err != nil {
-			return err
+			// An end of file here is a short payload, not an orderly end.
+			return errors.Join(fmt.Errorf("payload %d is cut short", payload.Number), err)
 		}
-		select {
-		case <-s.refused:
+		if s.refused.Load() {
 			return errRefused
-		default:
 		}
 		if err := s.writePiece(room[:n]); err != nil {
 			return err
@@ -221,33 +264,22 @@ func (s *stream) setPayload(on bool) {
 	s.mu.Unlock()
 }
 
-// writePiece writes within the frame timeout. Setting a deadline costs a timer,
-// so that one is used until half of it is over.
+// writePiece writes within the frame timeout. Setting a deadline costs a timer:
+// one serves until half of it is over.
 func (s *stream) writePiece(b []byte) error {
 	timeout := s.c.p.config.FrameTimeout
-	if now := time.Now(); s.deadline.Sub(now) < timeout/2 {
-		s.deadline = now.Add(timeout)
-		if err := s.muxed.SetWriteDeadline(s.deadline); err != nil {
+	if now := time.Now(); s.until.Sub(now) < timeout/2 {
+		s.until = now.Add(timeout)
+		if err := s.muxed.SetWriteDeadline(s.until); err != nil {
 			return err
 		}
 	}
 	_, err := s.duplex.Write(b)
+	s.first.Do(func() { close(s.written) })
 	return err
 }
 
-// closeWrite ends this node's side of the stream.
-func (s *stream) closeWrite() error {
-	if len(s.greeting) > 0 {
-		greeting := s.greeting
-		s.greeting = nil
-		if err := s.writePiece(greeting); err != nil {
-			return err
-		}
-	}
-	return s.muxed.CloseWrite()
-}
-
-// progress tells the machine that bytes are moving, once a second.
+// progress tells the machine that bytes are moving, at most once a second.
 func (s *stream) progress(told time.Time) time.Time {
 	now := time.Now()
 	if now.Sub(told) < time.Second {

@@ -67,7 +67,6 @@ func newMuxer(c Config) *yamux.Transport {
 	m := goyamux.DefaultConfig()
 	m.KeepAliveInterval = c.KeepAlive
 	m.ConnectionWriteTimeout = c.KeepAlive + c.KeepAlive/2
-	m.MeasureRTTInterval = c.KeepAlive
 	m.InitialStreamWindowSize = window
 	m.MaxStreamWindowSize = maxWindow
 	// Ours is the limit that tells; yamux's, a little above it, resets silently
