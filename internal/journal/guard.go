@@ -6,8 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -23,8 +22,8 @@ import (
 // delete logs whose successor was never written.
 type guard struct {
 	vfs.FS
-	failure *failure
-	inspect func(fs vfs.FS, name string) error // called before a log is read
+	failure   *failure
+	inspector *inspector
 
 	mu    sync.Mutex
 	locks []*fileLock // the journal's, and Pebble's own
@@ -32,19 +31,14 @@ type guard struct {
 
 // Open lets a log be read when it isn't damaged.
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
-	if err := g.inspect(g.FS, name); err != nil {
-		return nil, err
+	if instead, err := g.inspector.inspect(g.FS, name); instead != nil || err != nil {
+		return instead, err
 	}
 	return g.FS.Open(name, opts...)
 }
 
-// Create is also where flushes and compactions end that Pebble would try again
-// and again, without a pause, after the journal has failed.
 func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := g.failure.check(); err != nil {
-		if filepath.Ext(name) == ".sst" {
-			runtime.Goexit() // a goroutine of Pebble's own: tables are made nowhere else
-		}
 		return nil, err
 	}
 	return g.own(name)(g.FS.Create(name, category))
@@ -78,6 +72,15 @@ func (g *guard) own(name string) func(vfs.File, error) (vfs.File, error) {
 		}
 		return &guardedFile{File: f, failure: g.failure}, nil
 	}
+}
+
+// OpenDir takes Pebble's directory into the guard.
+func (g *guard) OpenDir(name string) (vfs.File, error) {
+	dir, err := g.FS.OpenDir(name)
+	if err != nil || !strings.HasPrefix(g.PathBase(name), recordsDir) {
+		return dir, err
+	}
+	return &guardedDir{File: dir, failure: g.failure}, nil
 }
 
 func (g *guard) Link(oldname, newname string) error {
@@ -114,6 +117,16 @@ func (g *guard) MkdirAll(dir string, _ fs.FileMode) error {
 		return err
 	}
 	return g.FS.MkdirAll(dir, 0o700)
+}
+
+// GetDiskUsage has one error, the one that Pebble doesn't take for a failure in
+// the background.
+func (g *guard) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	usage, err := g.FS.GetDiskUsage(path)
+	if err != nil {
+		return vfs.DiskUsage{}, vfs.ErrUnsupported
+	}
+	return usage, nil
 }
 
 // Unwrap gives Pebble the file system below.
@@ -211,4 +224,21 @@ func (f *guardedFile) SyncData() error {
 		return err
 	}
 	return f.File.SyncData()
+}
+
+// guardedDir never tells Pebble that a directory can't be synced: it panics
+// then, in goroutines where nobody can recover, and the process would end. The
+// journal has failed instead, and whatever Pebble does next it does in memory.
+type guardedDir struct {
+	vfs.File
+	failure *failure
+}
+
+func (d *guardedDir) Sync() error {
+	if d.failure.check() == nil {
+		if err := d.File.Sync(); err != nil {
+			d.failure.latch(err)
+		}
+	}
+	return nil
 }

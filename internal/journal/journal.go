@@ -98,24 +98,32 @@ func (j *Journal) openStore(o Options) error {
 		b.set(headerRow, nil, []byte(o.Owner))
 		return b.commit(true)
 	}
-	if o.FS == vfs.Default {
-		// Locks within one process go by name: there must be one name only.
-		absolute, err := filepath.Abs(j.dir)
-		if err != nil {
-			return err
-		}
-		if real, err := filepath.EvalSymlinks(absolute); err == nil {
-			absolute = real
-		}
-		j.dir = absolute
+	var err error
+	if j.dir, err = realDir(j.dir, o.FS); err != nil {
+		return err
 	}
-	inspector := &inspector{log: o.Logger}
-	guard := &guard{FS: o.FS, failure: j.failure, inspect: inspector.inspect}
+	guard := &guard{FS: o.FS, failure: j.failure, inspector: &inspector{log: o.Logger}}
 	j.fs = guard
 	if err := j.openRecords(guard, o); err != nil {
 		return errors.Join(err, guard.unlock())
 	}
 	return nil
+}
+
+// realDir gives a directory on disk its one name: locks within one process go
+// by names.
+func realDir(dir string, files vfs.FS) (string, error) {
+	if files != vfs.Default {
+		return dir, nil
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(absolute); err == nil {
+		return real, nil
+	}
+	return absolute, nil
 }
 
 // openRecords locks the directory and opens the database in it. A new one is
@@ -136,16 +144,15 @@ func (j *Journal) openRecords(guard *guard, o Options) error {
 	} else if err != nil {
 		return err
 	}
-	format, err := databaseFormat(guard, records)
+	if err := checkFormat(guard, records); err != nil {
+		return err
+	}
+	store, err := openPebble(records, guard, false, j.failure, o.Logger)
 	if err != nil {
 		return err
 	}
-	if format > newestFormat {
-		return fmt.Errorf("%w: %s has database format %d, this program knows %d: run the release that wrote it, or a later one",
-			ErrVersion, records, format, newestFormat)
-	}
-	j.store, err = openPebble(records, guard, false, j.failure, o.Logger)
-	return err
+	j.store = store
+	return nil
 }
 
 // create makes a database that holds its owner. Opening it again begins a log
@@ -173,25 +180,25 @@ func (j *Journal) create(guard *guard, records string, o Options) error {
 	return syncDir(guard, guard.PathDir(j.dir))
 }
 
-// databaseFormat reads from a file's name which format the database has, before
-// Pebble refuses an unknown one in words that help nobody; 0 when there is none.
-func databaseFormat(files vfs.FS, dir string) (uint64, error) {
+// checkFormat reads from a file's name which format the database has, before
+// Pebble refuses an unknown one in words that help nobody.
+func checkFormat(files vfs.FS, dir string) error {
 	names, err := files.List(dir)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	var newest uint64
 	for _, name := range names {
 		marker, ok := strings.CutPrefix(name, "marker.format-version.")
 		if !ok {
 			continue
 		}
-		_, format, _ := strings.Cut(marker, ".")
-		if v, err := strconv.ParseUint(format, 10, 64); err == nil {
-			newest = max(newest, v)
+		_, version, _ := strings.Cut(marker, ".")
+		if format, err := strconv.ParseUint(version, 10, 64); err == nil && format > newestFormat {
+			return fmt.Errorf("%w: %s has database format %d, this program knows %d: run the release that wrote it, or a later one",
+				ErrVersion, dir, format, newestFormat)
 		}
 	}
-	return newest, nil
+	return nil
 }
 
 // recover learns whose the journal is and what lies in it.

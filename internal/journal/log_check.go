@@ -313,27 +313,35 @@ func isZero(b []byte) bool {
 // inspector checks the logs that Pebble is about to read.
 type inspector struct {
 	log *slog.Logger
+	// salvage lets what is whole of a damaged log be read; the damage is
+	// gathered instead of refused.
+	salvage bool
+	damage  []error
 }
 
-// inspect returns a DamageError when a file is a log and damaged.
-func (i *inspector) inspect(fs vfs.FS, name string) error {
+// inspect returns a DamageError when a file is a log and damaged, or, to
+// salvage, a file to be read in its place.
+func (i *inspector) inspect(fs vfs.FS, name string) (instead vfs.File, err error) {
 	l, err := openLog(fs, name)
 	if l == nil || err != nil {
-		return err
+		return nil, err
 	}
 	newest, err := l.isNewest(fs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	good, torn, err := l.check(newest)
-	if err != nil {
-		return err
-	}
-	if torn {
+	switch {
+	case err != nil && i.salvage:
+		i.damage = append(i.damage, err)
+		return vfs.NewMemFile(l.bytes[:good]), nil
+	case err != nil:
+		return nil, err
+	case torn:
 		i.log.Warn("torn tail of the journal's log is cut: what was being written in the crash, and not acknowledged",
 			"file", name, "offset", good, "bytes", len(l.bytes)-good)
 	}
-	return nil
+	return nil, nil
 }
 
 // isNewest reports whether no log was begun after this one. There is only one

@@ -67,7 +67,7 @@ type PayloadWriter struct {
 	number  uint64
 	size    int64
 	memory  []byte      // below FileSize
-	file    *fileWriter // from FileSize on
+	file    *fileWriter // from FileSize on, until it is finished
 }
 
 // CreatePayload begins to store a payload of size bytes under a number that
@@ -92,8 +92,7 @@ func (j *Journal) CreatePayload(number uint64, size int64) (*PayloadWriter, erro
 // Write takes the next bytes; more than announced are an error.
 func (w *PayloadWriter) Write(p []byte) (int, error) {
 	if w.file != nil {
-		n, err := w.file.Write(p)
-		return n, err
+		return w.file.Write(p)
 	}
 	have := int64(len(w.memory))
 	if have+int64(len(p)) > w.size {
@@ -114,9 +113,10 @@ func (w *PayloadWriter) Write(p []byte) (int, error) {
 // log that the record follows in; a large one's file is synced, with its
 // directory, by the calling goroutine, and holds up nobody else.
 func (w *PayloadWriter) Finish() error {
-	if w.file != nil {
-		if err := w.file.finish(); err != nil {
-			w.file.abort()
+	if file := w.file; file != nil {
+		w.file = nil
+		if err := file.finish(); err != nil {
+			file.abort()
 			return w.journal.writeError(err)
 		}
 		return nil
@@ -129,12 +129,12 @@ func (w *PayloadWriter) Finish() error {
 	return b.Commit(false)
 }
 
-// Abort forgets the payload.
+// Abort forgets the payload; after Finish it does nothing.
 func (w *PayloadWriter) Abort() {
 	if w.file != nil {
 		w.file.abort()
 	}
-	w.memory = nil
+	w.file, w.memory = nil, nil
 }
 
 // writeError turns a failed write of a payload's file into what its caller

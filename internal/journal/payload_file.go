@@ -192,7 +192,9 @@ func (w *fileWriter) finish() error {
 	if err := w.file.Sync(); err != nil {
 		return err
 	}
-	if err := w.file.Close(); err != nil {
+	err := w.file.Close()
+	w.file = nil
+	if err != nil {
 		return err
 	}
 	if err := syncDir(w.files.fs, w.files.dir); err != nil {
@@ -204,10 +206,14 @@ func (w *fileWriter) finish() error {
 	return nil
 }
 
-// abort removes what has been written, as well as it can.
+// abort removes what has been written. What can't be removed is an orphan, and
+// the next start tries again.
 func (w *fileWriter) abort() {
-	w.file.Close()
-	w.files.fs.Remove(w.files.path(w.number))
+	if w.file != nil {
+		_ = w.file.Close()
+		w.file = nil
+	}
+	_ = w.files.fs.Remove(w.files.path(w.number))
 }
 
 func syncDir(fs vfs.FS, dir string) error {

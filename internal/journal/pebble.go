@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable/block"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // How Pebble is set up. A journal is written far more than it is read: most
@@ -84,9 +84,12 @@ func pebbleOptions(fs *guard, f *failure, log *slog.Logger) *pebble.Options {
 		FS:     fs,
 		Logger: pebbleLog{f, log},
 		EventListener: &pebble.EventListener{
-			// A flush or a compaction that can't be done is not tried again:
-			// the logs would pile up until a commit waits for ever.
-			BackgroundError: func(err error) { f.latch(damage("in the background", err)) },
+			// A flush or a compaction that fails is tried again at once, and
+			// for ever: its goroutine, which is Pebble's own, ends here.
+			BackgroundError: func(err error) {
+				f.latch(damage("in the background", err))
+				runtime.Goexit()
+			},
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				log.Error("journal is damaged", "file", info.Path, "error", info.Details)
 			},
@@ -274,5 +277,3 @@ func (c *pebbleChanges) discard() { _ = c.batch.Close() } // fails when closed t
 
 // newestFormat is the database format that this release of Pebble writes.
 const newestFormat = uint64(pebble.FormatNewest)
-
-var _ vfs.FS = (*guard)(nil)
