@@ -12,12 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	killsPerMember = 3
+	killsPerMember = 4                      // one of them while it starts
 	killDelayMax   = 20 * time.Millisecond  // after the moment that was drawn
+	startKillMax   = 100 * time.Millisecond // after the start
 	restartMax     = 200 * time.Millisecond // before a killed member is started again
 	stopPatience   = 10 * time.Second       // for a member to end when it is told to
 )
@@ -47,13 +49,15 @@ func runApart(ctx context.Context, g *gathering, seed uint64, tell func(bulletin
 
 // keeper starts a member, kills it at the moments that the seed drew, and starts
 // it again. A moment is an amount of work done, rather than a time: so that on
-// any machine the member is killed while it works.
+// any machine the member is killed while it works. Once it is also killed while
+// it starts after a crash, at any time in its recovery.
 type keeper struct {
 	binary    string
 	directory string
 	member    int
 	rng       *rand.Rand
 	moments   []int // exchanges begun or answered by this member, ascending
+	runs      int
 }
 
 func newKeeper(g *gathering, binary string, member int, seed uint64) *keeper {
@@ -61,11 +65,16 @@ func newKeeper(g *gathering, binary string, member int, seed uint64) *keeper {
 		binary: binary, directory: g.memberDirectory(member), member: member,
 		rng: rand.New(rand.NewPCG(seed, uint64(member))),
 	}
-	for range killsPerMember {
+	for range killsPerMember - 1 {
 		k.moments = append(k.moments, k.rng.IntN(2*g.Exchanges()))
 	}
 	slices.Sort(k.moments)
 	return k
+}
+
+// draw draws a time below the given one.
+func (k *keeper) draw(below time.Duration) time.Duration {
+	return time.Duration(k.rng.Int64N(int64(below)))
 }
 
 func (k *keeper) keep(ctx context.Context, tell func(bulletin)) error {
@@ -77,7 +86,7 @@ func (k *keeper) keep(ctx context.Context, tell func(bulletin)) error {
 		if killed {
 			tell(bulletin{member: k.member, killed: true})
 			select {
-			case <-time.After(rand.N(restartMax)):
+			case <-time.After(k.draw(restartMax)):
 			case <-ctx.Done():
 			}
 		}
@@ -91,7 +100,7 @@ func (k *keeper) run(ctx context.Context, tell func(bulletin)) (killed bool, err
 	if err != nil {
 		return false, err
 	}
-	defer log.Close() // the member has it
+	defer log.Close() // the member has its own
 	command := exec.Command(k.binary, "demo-member", k.directory)
 	command.Stderr = log
 	input, err := command.StdinPipe()
@@ -105,22 +114,33 @@ func (k *keeper) run(ctx context.Context, tell func(bulletin)) (killed bool, err
 	if err := command.Start(); err != nil {
 		return false, err
 	}
-	stopped := context.AfterFunc(ctx, func() { input.Close() })
-	defer stopped()
-	overdue := context.AfterFunc(ctx, func() {
+	// The end of its input tells the member to end; what doesn't is killed.
+	stopped := context.AfterFunc(ctx, func() {
+		input.Close()
 		time.AfterFunc(stopPatience, func() { command.Process.Kill() })
 	})
-	defer overdue()
+	defer stopped()
 
-	killed = k.follow(ctx, output, command.Process, tell)
+	killed = k.follow(output, command.Process, tell)
 	if err := command.Wait(); err != nil && !killed && ctx.Err() == nil {
 		return false, fmt.Errorf("its process ended: %w", err)
 	}
 	return killed, nil
 }
 
-// follow tells the member's news and kills it when its next moment has come.
-func (k *keeper) follow(ctx context.Context, output io.Reader, process *os.Process, tell func(bulletin)) (killed bool) {
+// follow tells the member's news until it ends, and kills it when a moment for
+// that has come.
+func (k *keeper) follow(output io.Reader, process *os.Process, tell func(bulletin)) bool {
+	var killed atomic.Bool
+	kill := func() {
+		if process.Kill() == nil {
+			killed.Store(true)
+		}
+	}
+	if k.runs++; k.runs == 2 {
+		atStart := time.AfterFunc(k.draw(startKillMax), kill)
+		defer atStart.Stop()
+	}
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
 		var news memberNews
@@ -128,11 +148,11 @@ func (k *keeper) follow(ctx context.Context, output io.Reader, process *os.Proce
 			continue // half a line: it was killed while it wrote
 		}
 		tell(bulletin{member: k.member, news: news})
-		if len(k.moments) > 0 && news.Answered+news.Served >= k.moments[0] && !killed && ctx.Err() == nil {
+		if len(k.moments) > 0 && news.Answered+news.Served >= k.moments[0] && !killed.Load() {
 			k.moments = k.moments[1:]
-			time.Sleep(time.Duration(k.rng.Int64N(int64(killDelayMax))))
-			killed = process.Kill() == nil
+			time.Sleep(k.draw(killDelayMax))
+			kill()
 		}
 	}
-	return killed
+	return killed.Load()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"charm.land/lipgloss/v2"
@@ -25,12 +26,12 @@ func newDisplay(out io.Writer, o demoOptions, g *gathering) display {
 	// The writer takes colours away where there is no terminal, or NO_COLOR.
 	coloured := colorprofile.NewWriter(out, os.Environ())
 	if terminal {
-		return &tableDisplay{out: coloured, options: o, gathering: g, began: began, height: func() int {
-			_, height, err := term.GetSize(int(out.(*os.File).Fd()))
+		return &tableDisplay{out: coloured, options: o, gathering: g, began: began, size: func() (int, int) {
+			width, height, err := term.GetSize(int(out.(*os.File).Fd()))
 			if err != nil {
-				return 24
+				return 80, 24
 			}
-			return height
+			return width, height
 		}}
 	}
 	return &lineDisplay{out: coloured, options: o, gathering: g, began: began}
@@ -39,17 +40,19 @@ func newDisplay(out io.Writer, o demoOptions, g *gathering) display {
 var (
 	strong = lipgloss.NewStyle().Bold(true)
 	faint  = lipgloss.NewStyle().Faint(true)
+	ready  = lipgloss.NewStyle().Foreground(lipgloss.Blue)
+	begun  = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
 	good   = lipgloss.NewStyle().Foreground(lipgloss.Green)
 	wrong  = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
 )
 
 // headline says what is done.
 func headline(o demoOptions, programs int) string {
-	text := fmt.Sprintf("A committee of %d signs %d transactions in %d programs, seed %d", o.nodes, o.transactions, programs, o.seed)
+	text := fmt.Sprintf("A committee of %d signs %d transactions in %d programs", o.nodes, o.transactions, programs)
 	if o.crash {
-		text += fmt.Sprintf("; each member is killed %d times", killsPerMember)
+		text = fmt.Sprintf("A committee of %d signs %d transactions, killed %d times each", o.nodes, o.transactions, killsPerMember)
 	}
-	return text
+	return text + fmt.Sprintf(", seed %d", o.seed)
 }
 
 // lineDisplay is for logs and pipes.
@@ -69,9 +72,9 @@ func (d *lineDisplay) progress(members []memberView) error {
 		fmt.Fprintln(d.out, headline(d.options, d.gathering.Programs))
 	}
 	t := total(members)
-	_, err := fmt.Fprintf(d.out, "%5.1fs  signed %d/%d  exchanges %d/%d  resends %d  redials %d  crashes %d\n",
+	_, err := fmt.Fprintf(d.out, "%5.1fs  signed %d/%d  exchanges %d  resends %d  redials %d  crashes %d\n",
 		time.Since(d.began).Seconds(), t.signed, d.options.transactions,
-		t.exchanges, d.options.nodes*d.gathering.Exchanges(), t.resends, t.redials, t.crashes)
+		t.exchanges, t.resends, t.redials, t.crashes)
 	return err
 }
 
@@ -94,15 +97,15 @@ func writeResult(out io.Writer, r result) error {
 	}
 	rows := []struct{ name, value, remark string }{
 		{"exchanges", fmt.Sprint(r.report.Exchanges), fmt.Sprintf("in %.1f s: %.0f a second", r.took.Seconds(), float64(r.report.Exchanges)/r.took.Seconds())},
-		{"p50", round(r.report.Median), "from an exchange's turn in its lane to its reply,"},
-		{"p99", round(r.report.Worst), "with the time that its responder waited for others"},
+		{"p50", round(r.report.Median), "from its turn in its lane to its reply"},
+		{"p99", round(r.report.Worst), ""},
 		{"resends", fmt.Sprint(t.resends), ""},
 		{"redials", fmt.Sprint(t.redials), ""},
 	}
 	if r.options.crash {
 		rows = append(rows, []struct{ name, value, remark string }{
 			{"members killed", fmt.Sprint(t.crashes), "and started again"},
-			{"rounds repeated", fmt.Sprint(r.report.Repeated), "since a crash took a nonce that was consumed"},
+			{"rounds repeated", fmt.Sprint(r.report.Repeated), "as a crash took a nonce"},
 		}...)
 	}
 	rows = append(rows, []struct{ name, value, remark string }{
@@ -117,7 +120,7 @@ func writeResult(out io.Writer, r result) error {
 	}
 	for _, row := range rows {
 		value := lipgloss.PlaceHorizontal(9, lipgloss.Right, row.value)
-		if _, err := fmt.Fprintf(out, "  %-22s%s  %s\n", row.name, value, faint.Render(row.remark)); err != nil {
+		if _, err := fmt.Fprintln(out, strings.TrimRight(fmt.Sprintf("  %-22s%s  %s", row.name, value, faint.Render(row.remark)), " ")); err != nil {
 			return err
 		}
 	}
