@@ -7,7 +7,6 @@ import (
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/mediator"
-	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // Response answers the only open request of a peer that the application was
@@ -44,8 +43,8 @@ func (h *Handler) respond(in fsm.Respond, peer identity.ID, id ID, msg []byte) e
 // Reject refuses a request for good; its dialer is told the reason, at most
 // 1,024 bytes of UTF-8. The errors are Reply's.
 func (h *Handler) Reject(id ID, reason string) error {
-	if len(reason) > wire.MaxText || !utf8.ValidString(reason) {
-		return fmt.Errorf("reason of %d bytes: want at most %d bytes of UTF-8", len(reason), wire.MaxText)
+	if len(reason) > fsm.MaxReason || !utf8.ValidString(reason) {
+		return fmt.Errorf("reason of %d bytes: want at most %d bytes of UTF-8", len(reason), fsm.MaxReason)
 	}
 	_, err := h.call(mediator.Command{Input: fsm.Refuse{Name: nameOf(id), Reason: reason}})
 	return public(err, id.Dialer, id)

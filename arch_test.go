@@ -42,7 +42,7 @@ var house = []room{
 	{[]string{"internal/p2p"}, "all of libp2p: connections, streams, the connection gater", []string{"internal/fsm", "internal/wire", "identity", "allowlist"}},
 	{[]string{"internal/simulate"}, "nodes, network, disk and applications on virtual time", []string{"internal/mediator", "internal/fsm", "internal/wire"}},
 	{[]string{"internal/control", "internal/dashboard", "proto"}, "the daemon's local API and its page", []string{".", "identity", "allowlist"}},
-	{[]string{"cmd/parley"}, "the command line", []string{".", "identity", "allowlist", "internal", "proto"}},
+	{[]string{"cmd/parley"}, "the command line", []string{".", "identity", "allowlist", "internal", "proto", "examples"}},
 	{[]string{"examples/committee"}, "a signing session, written as a user would", []string{".", "identity", "allowlist"}},
 }
 

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/mediator"
-	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // aside is what Serve came across and didn't take. Outcomes are bounded by
@@ -57,5 +57,5 @@ func (a *aside) take(explicit bool) (e Event, done ID, ok bool) {
 
 // clip cuts a reason to what a rejection can carry.
 func clip(reason string) string {
-	return strings.ToValidUTF8(reason[:min(len(reason), wire.MaxText)], "")
+	return strings.ToValidUTF8(reason[:min(len(reason), fsm.MaxReason)], "")
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/mediator"
-	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // Request makes a request to a peer, to be dialled at address (a multiaddr or
@@ -89,8 +88,8 @@ func (h *Handler) check(m Message) error {
 		return errors.New("message without a peer")
 	case int64(len(m.Body)) > h.config.MaxMessageSize:
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(m.Body), h.config.MaxMessageSize)
-	case len(m.Lane) > wire.MaxLane:
-		return fmt.Errorf("lane of %d bytes: at most %d", len(m.Lane), wire.MaxLane)
+	case len(m.Lane) > fsm.MaxLane:
+		return fmt.Errorf("lane of %d bytes: at most %d", len(m.Lane), fsm.MaxLane)
 	case len(m.Key) > maxKey:
 		return fmt.Errorf("key of %d bytes: at most %d", len(m.Key), maxKey)
 	}
@@ -111,7 +110,7 @@ func (h *Handler) stage(msg []byte) (fsm.Payload, error) {
 		return p, nil
 	}
 	p.Number = h.journal.NextPayload()
-	if len(msg) <= wire.MaxInline {
+	if len(msg) <= fsm.MaxInline {
 		p.Inline = append(make([]byte, 0, len(msg)), msg...) // the caller may use its slice again
 		return p, nil
 	}

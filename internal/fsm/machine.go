@@ -131,6 +131,7 @@ func (m *Machine) Ready(now time.Time) Ready {
 	}
 	clear(m.unsaved)
 	m.unsaved = m.unsaved[:0]
+	m.withhold()
 
 	out := m.ready
 	if len(m.timers) > 0 {
@@ -138,6 +139,24 @@ func (m *Machine) Ready(now time.Time) Ready {
 	}
 	m.ready = Ready{}
 	return out
+}
+
+// withhold takes back the sending of payloads that are dropped in the same batch:
+// an answer, say, whose exchange was cancelled before the turn was over.
+func (m *Machine) withhold() {
+	drop := m.ready.Batch.Drop
+	if len(drop) == 0 {
+		return
+	}
+	slices.Sort(drop)
+	m.ready.Actions = slices.DeleteFunc(m.ready.Actions, func(a Action) bool {
+		s, ok := a.(Send)
+		if !ok || s.Payload.Number == 0 {
+			return false
+		}
+		_, dropped := slices.BinarySearch(drop, s.Payload.Number)
+		return dropped
+	})
 }
 
 // peer finds or begins what is known of a peer.

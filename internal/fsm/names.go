@@ -6,6 +6,13 @@ import (
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
+// Limits of the protocol that a caller keeps to, in bytes.
+const (
+	MaxInline = wire.MaxInline // of a payload that is handed in inline
+	MaxLane   = wire.MaxLane   // of a lane
+	MaxReason = wire.MaxText   // of a rejection's reason
+)
+
 // Peer is a node's peer ID: its raw bytes, in a string so that it can be a key.
 type Peer string
 

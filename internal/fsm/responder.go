@@ -47,7 +47,6 @@ type inbound struct {
 	toldTaken    bool // the dialer was told that the application has it
 
 	stream  *stream // where the dialer listens; nil: none, the answer waits or goes on one of ours
-	retry   time.Time
 	timer   timer
 	failed  int
 	unsaved bool
@@ -105,7 +104,7 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 		m.stats.NacksSent++
 		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfRequest, Epoch: f.Epoch, Seq: f.Seq, Delay: wire.NoRoom, RetryAfter: m.config.RetryMin}, Payload{})
 	case f.Kind == wire.Resume:
-		y = m.receive(now, s, f)
+		m.receive(now, s, f)
 		m.send(s, wire.Frame{Kind: wire.Continue, Epoch: f.Epoch, Seq: f.Seq}, Payload{})
 	default:
 		y = m.receive(now, s, f)

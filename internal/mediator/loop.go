@@ -13,7 +13,7 @@ var (
 	ErrClosed  = errors.New("mediator has stopped")
 )
 
-// The six channels:
+// Channels are the six channels:
 //
 //	P2P protocol                 mediator                  application
 //	                 Actions  ◀────────────  Commands          sender

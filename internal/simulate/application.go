@@ -63,7 +63,7 @@ func (a *application) plan() {
 	}
 }
 
-func (a *application) begin() { a.given = map[fsm.Name]bool{} }
+func (a *application) begin() { a.given, a.polling = map[fsm.Name]bool{}, false }
 
 // crash: what was being made may have been made.
 func (a *application) crash() {
@@ -135,8 +135,8 @@ func (a *application) poll() {
 	a.polling = true
 	life := n.life
 	w.after(w.within(200*time.Millisecond), func() {
-		a.polling = false
 		if n.life == life && n.turn != nil {
+			a.polling = false
 			a.take()
 		}
 	})
