@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -186,6 +187,49 @@ func TestFullDiskInTheBackground(t *testing.T) {
 	}
 	disk.set(-1, 0)
 	mustClose(t, mustOpen(t, memDir, disk))
+}
+
+// TestCommitThatWaitsForAFlushLearnsOfItsFailure holds back all tables until
+// commits have to wait, and then refuses them.
+func TestCommitThatWaitsForAFlushLearnsOfItsFailure(t *testing.T) {
+	disk := newFaultyDisk(vfs.NewMem())
+	j := mustOpen(t, memDir, disk)
+	held := make(chan struct{})
+	disk.only = func(op errorfs.Op) bool {
+		if !strings.HasSuffix(op.Path, ".sst") {
+			return false
+		}
+		<-held
+		return true
+	}
+	disk.set(0, 1<<30)
+	waiting := j.store.(*pebbleStore).backlog
+	go func() {
+		defer close(held)
+		for {
+			waiting.mu.Lock()
+			full := waiting.eased != nil
+			waiting.mu.Unlock()
+			if full {
+				return
+			}
+			runtime.Gosched()
+		}
+	}()
+	var failed error
+	written := 0
+	for payload := pattern(FileSize / 2); failed == nil; written += len(payload) {
+		b := j.Batch()
+		b.SetPayload(j.NextPayload(), payload)
+		failed = b.Commit(false)
+	}
+	if !errors.Is(failed, ErrFailed) || !errors.Is(failed, syscall.ENOSPC) {
+		t.Fatalf("commit: %v", failed)
+	}
+	if limit := (maxMemTables + 2) * memTableSize; written > limit {
+		t.Fatalf("%d bytes were taken without a flush, more than %d", written, limit)
+	}
+	_ = j.Close()
 }
 
 func TestRefusedPayloadFileFailsNothingElse(t *testing.T) {

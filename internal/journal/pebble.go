@@ -19,8 +19,9 @@ const (
 	// is common: a larger one is flushed to a table at once.
 	memTableSize = 4 << 20
 
-	// memTables may wait to be flushed before a commit has to wait too.
-	memTables = 8
+	// maxMemTables may wait to be flushed before a commit has to wait too; see
+	// backlog.
+	maxMemTables = 8
 
 	// blockCacheSize is small, as payloads have a cache of their own and
 	// records are read once, at the start.
@@ -38,12 +39,14 @@ const (
 type pebbleStore struct {
 	db      *pebble.DB
 	failure *failure
+	backlog *backlog
 }
 
 // openPebble opens the database in dir. An error is one of this package's or
 // the file system's.
 func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logger) (*pebbleStore, error) {
-	opts := pebbleOptions(fs, f, log)
+	waiting := &backlog{failed: f.ch}
+	opts := pebbleOptions(fs, f, waiting, log)
 	opts.ReadOnly = readOnly
 	type opened struct {
 		db  *pebble.DB
@@ -62,7 +65,7 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 	select {
 	case r := <-result:
 		if r.err == nil {
-			return &pebbleStore{db: r.db, failure: f}, nil
+			return &pebbleStore{db: r.db, failure: f, backlog: waiting}, nil
 		}
 		if err := f.check(); err != nil {
 			return nil, err
@@ -79,7 +82,7 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 	}
 }
 
-func pebbleOptions(fs *guard, f *failure, log *slog.Logger) *pebble.Options {
+func pebbleOptions(fs *guard, f *failure, waiting *backlog, log *slog.Logger) *pebble.Options {
 	opts := &pebble.Options{
 		FS:     fs,
 		Logger: pebbleLog{f, log},
@@ -89,6 +92,12 @@ func pebbleOptions(fs *guard, f *failure, log *slog.Logger) *pebble.Options {
 			BackgroundError: func(err error) {
 				f.latch(damage("in the background", err))
 				runtime.Goexit()
+			},
+			WALCreated: func(info pebble.WALCreateInfo) { waiting.grow() },
+			FlushEnd: func(info pebble.FlushInfo) {
+				if info.Err == nil {
+					waiting.shrink(info.Input)
+				}
 			},
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				log.Error("journal is damaged", "file", info.Path, "error", info.Details)
@@ -104,7 +113,7 @@ func pebbleOptions(fs *guard, f *failure, log *slog.Logger) *pebble.Options {
 		DisableTableStats:           true,
 		MaxManifestFileSize:         manifestSize,
 		MemTableSize:                memTableSize,
-		MemTableStopWritesThreshold: memTables,
+		MemTableStopWritesThreshold: 8 * maxMemTables, // never reached
 		// Few and small tables: merged early, so that deleted rows go away.
 		L0CompactionThreshold: 2,
 		L0StopWritesThreshold: 1000, // a commit never waits for a compaction
@@ -254,6 +263,10 @@ func (c *pebbleChanges) commit(sync bool) (err error) {
 			err = f.latch(fmt.Errorf("write-ahead log: %v", r))
 		}
 	}()
+	c.store.backlog.wait()
+	if err := f.check(); err != nil {
+		return err
+	}
 	if sync {
 		err = c.store.db.ApplyNoSyncWait(c.batch, pebble.Sync)
 	} else {
