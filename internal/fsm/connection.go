@@ -33,6 +33,7 @@ type connection struct {
 	held         []Input
 	heldSince    time.Time
 
+	gone  []Stream  // the last that ended: a frame of one may be on its way still
 	owned int       // streams opened by this node
 	idle  []*stream // of those, the ones that carry no exchange
 
@@ -41,6 +42,9 @@ type connection struct {
 	useful    bool      // something was acknowledged on it
 	timer     timer
 }
+
+// maxGone is how many streams that ended a connection remembers.
+const maxGone = 64
 
 // stream is one stream of a connection and the exchange that it carries.
 type stream struct {
@@ -98,6 +102,9 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 			p.dialer.unconfirmed = false // the peer had read the last acknowledgement
 			m.save(&p.dialer)
 		}
+	case !p.busy() && c.useful:
+		p.failures = 0
+	case !p.busy(): // the peer had something to say, and has said it
 	case c.useful:
 		p.failures = 1
 	default:
@@ -140,6 +147,7 @@ func (m *Machine) closed(now time.Time, in Closed) {
 func (m *Machine) gone(now time.Time, s *stream) {
 	c := s.conn
 	delete(m.streams, s.id)
+	c.gone = append(c.gone[max(0, len(c.gone)-maxGone):], s.id)
 	c.idle = slices.DeleteFunc(c.idle, func(other *stream) bool { return other == s })
 	c.held = slices.DeleteFunc(c.held, func(in Input) bool { return streamOf(in) == s.id })
 	if s.own() {
@@ -207,7 +215,7 @@ func (m *Machine) free(s *stream) {
 func (m *Machine) find(c *connection, id Stream) *stream {
 	s := m.streams[id]
 	if s == nil {
-		if id%2 == 0 {
+		if id%2 == 0 || slices.Contains(c.gone, id) {
 			return nil // reset by this node meanwhile
 		}
 		s = &stream{id: id, conn: c}
@@ -217,7 +225,7 @@ func (m *Machine) find(c *connection, id Stream) *stream {
 }
 
 func (m *Machine) send(s *stream, f wire.Frame, p Payload) {
-	if s.conn.state == ConnUp {
+	if s.conn.state == ConnUp && m.streams[s.id] == s {
 		m.act(Send{Conn: s.conn.id, Stream: s.id, Frame: f, Payload: p})
 	}
 }

@@ -31,6 +31,7 @@ const (
 type outbound struct {
 	peer     *peer
 	seq      uint64
+	epoch    uint64 // of a restored one, as recorded
 	name     Name
 	lane     string
 	key      string
@@ -118,6 +119,7 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 	names := make([]Name, len(requests))
 	fresh := map[Peer]int{}
 	hashes := map[key]wire.Hash{}
+	tags := map[wire.Tag]struct{}{}
 	total, bytes := 0, int64(0)
 	for i, r := range requests {
 		p := m.peer(r.Peer)
@@ -143,6 +145,10 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 		case m.made[r.Tag] != nil:
 			return nil, ErrTagReused
 		}
+		if _, twice := tags[r.Tag]; twice {
+			return nil, ErrTagReused
+		}
+		tags[r.Tag] = struct{}{}
 		hashes[k] = r.Payload.Hash
 		fresh[r.Peer]++
 		total++
@@ -201,7 +207,9 @@ func (m *Machine) enter(x *outbound) {
 		d.unacknowledged++
 	}
 	m.room.queued++
-	m.room.queuedBytes += x.payload.Size
+	if x.outcome == 0 {
+		m.room.queuedBytes += x.payload.Size
+	}
 }
 
 // leave ends an exchange's hold on its number and its lane; the next of the lane

@@ -85,7 +85,7 @@ func (m *Machine) giveUp(now time.Time, x *outbound, outcome DialerState) {
 	x.state = Cancelling
 	x.retryAt(m, time.Time{})
 	s := x.stream
-	if s == nil || s.conn.state != ConnUp || x.payload.Size > wire.MaxInline {
+	if s == nil || s.conn.state != ConnUp || x.payload.Size > wire.MaxInline || x.reading != nil {
 		m.unbind(now, x) // a large payload on its way would hold the CANCEL up
 		x.waiting = false
 		m.start(now, x)
@@ -115,6 +115,9 @@ func (m *Machine) conclude(now time.Time, x *outbound, outcome DialerState, reas
 func (m *Machine) outcome(now time.Time, x *outbound, outcome DialerState, reason string) {
 	x.outcome, x.reason, x.ended, x.ordinal = outcome, reason, now, m.nextOrdinal()
 	m.room.queuedBytes -= x.payload.Size
+	if x.reading != nil && x.reading != x.stream {
+		m.reset(now, x.reading) // a reply that isn't wanted any more
+	}
 	m.drop(&x.payload)
 	m.stats.ended(outcome)
 	m.save(x)
@@ -128,6 +131,8 @@ func (m *Machine) confirmed(now time.Time, x *outbound) {
 	m.leave(now, x)
 	if x.committed {
 		m.forgetOutbound(now, x)
+	} else {
+		m.save(x)
 	}
 }
 
@@ -142,7 +147,7 @@ func (m *Machine) commit(now time.Time, in Commit) {
 		}
 		m.answer(in.Call, err)
 		return
-	case x.outcome == 0:
+	case x.outcome == 0 || m.outbox.waits(x):
 		m.answer(in.Call, ErrOpen)
 		return
 	}

@@ -72,6 +72,8 @@ func (m *Machine) nackArrived(now time.Time, s *stream, f *wire.Frame) {
 	switch {
 	case x == nil:
 	case x.state == Cancelling && f.Of == wire.OfRequest: // the answer to CANCEL is still to come
+	case f.Of == wire.OfCancel && x.state != Cancelling:
+		m.violate(now, s.conn, "NACK of a CANCEL that was never sent")
 	case x.state == Awaiting:
 		m.violate(now, s.conn, "NACK of a request that was acknowledged")
 	default:
@@ -92,7 +94,10 @@ func (m *Machine) rejectArrived(now time.Time, s *stream, f *wire.Frame) {
 	p := s.conn.peer
 	switch f.Refusal {
 	case wire.Fenced:
-		if f.Epoch == p.dialer.epoch {
+		switch {
+		case f.Known <= f.Epoch || f.Known > maxEpoch:
+			m.violate(now, s.conn, "REJECT FENCED by an epoch that can't be")
+		case f.Epoch == p.dialer.epoch:
 			m.fenced(now, p, f.Known)
 		}
 		return
@@ -117,7 +122,9 @@ func (m *Machine) rejectArrived(now time.Time, s *stream, f *wire.Frame) {
 // rejectionArrived is the responder's final no. A late one, of the application,
 // travels as a reply would: also on a stream that the responder opened.
 func (m *Machine) rejectionArrived(now time.Time, s *stream, f *wire.Frame) {
-	if x := s.out; x != nil && x.stream == s && x.state == Cancelling && x.seq == f.Seq && f.Epoch == s.conn.peer.dialer.epoch {
+	d := &s.conn.peer.dialer
+	if x := d.open[f.Seq]; x != nil && x.state == Cancelling && f.Epoch == d.epoch && f.Tag == x.name.Tag && d.halt == nil {
+		m.verdict(s, x, wire.Frame{Kind: wire.Reject, Refusal: wire.Ended})
 		m.detach(now, x, s)
 		m.confirmed(now, x)
 		return
@@ -159,8 +166,9 @@ func (m *Machine) continueArrived(now time.Time, s *stream, f *wire.Frame) {
 func (m *Machine) replyArrived(now time.Time, s *stream, f *wire.Frame, payload Payload, unread bool) {
 	x := m.replied(now, s, f)
 	if x == nil {
-		if unread {
-			s.spent = true
+		s.spent = s.spent || unread
+		if unread && s.conn.peer.dialer.halt != nil {
+			m.reset(now, s) // nobody will say what becomes of it
 		}
 		return
 	}
@@ -202,7 +210,12 @@ func (m *Machine) replied(now time.Time, s *stream, f *wire.Frame) *outbound {
 	x := d.open[f.Seq]
 	switch {
 	case d.halt != nil: // nothing is decided until the operator renews
+	case f.Epoch > maxEpoch:
+		m.violate(now, s.conn, "a reply of an epoch that can't be")
+	case s.in != nil || s.own() && s.out != nil && s.out != x:
+		m.violate(now, s.conn, "a reply on the stream of another exchange")
 	case f.Epoch > d.epoch || f.Epoch == d.epoch && (f.Seq >= d.next || x != nil && x.name.Tag != f.Tag):
+		d.known = max(d.known, f.Epoch)
 		m.halt(now, p, ErrRolledBack, Name{m.config.Self, f.Tag})
 	case f.Epoch < d.epoch || x == nil || x.state == Cancelling:
 		m.send(s, wire.Frame{Kind: wire.Reject, Refusal: wire.Ended, Of: wire.OfReply, Epoch: f.Epoch, Seq: f.Seq, Tag: f.Tag}, Payload{})

@@ -15,6 +15,10 @@ func newEpoch(now time.Time, last uint64) uint64 {
 	return max(uint64(max(now.UnixMilli(), 1)), last+1)
 }
 
+// maxEpoch is far beyond every clock's milliseconds, and leaves room for epochs
+// that are raised over it.
+const maxEpoch = 1 << 62
+
 // maxSilent is how many exchanges may end without the responder's hearing of
 // them before a HELLO tells it, so that it needn't keep as many holes.
 const maxSilent = 1024
@@ -96,8 +100,11 @@ func (m *Machine) welcomeArrived(now time.Time, s *stream, f *wire.Frame) {
 // epoch is raised over the known one, once. Otherwise somebody else has the key.
 func (m *Machine) fenced(now time.Time, p *peer, known uint64) {
 	d := &p.dialer
-	d.known = max(d.known, min(known, 1<<63-2))
-	if d.halt == nil && !d.acked && !d.adopted && known >= d.epoch && known < 1<<63-1 {
+	if known > d.known {
+		d.known = known
+		m.save(d)
+	}
+	if d.halt == nil && !d.acked && !d.adopted {
 		m.renew(now, p, known+1)
 		d.adopted = true
 		return
@@ -143,7 +150,7 @@ func haltNotice(reason error) NoticeKind {
 // number and is marked as possibly seen.
 func (m *Machine) renewByOperator(now time.Time, in Renew) {
 	p := m.peer(in.Peer)
-	if p.dialer.epoch == 0 {
+	if p.dialer.epoch == 0 && p.dialer.halt == nil {
 		m.answer(in.Call, ErrUnknown)
 		return
 	}

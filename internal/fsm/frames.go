@@ -6,8 +6,17 @@ import (
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
-// arrived takes a whole frame to the role that it is for.
+// arrived takes a whole frame to the role that it is for. A large payload is in
+// the journal already: unless it is kept, it is dropped.
 func (m *Machine) arrived(now time.Time, in Arrived) {
+	m.kept = 0
+	m.dispatch(now, in)
+	if p := in.Payload; p.Number != 0 && p.Inline == nil && m.kept != p.Number {
+		m.drop(&p)
+	}
+}
+
+func (m *Machine) dispatch(now time.Time, in Arrived) {
 	c := m.conns[in.Conn]
 	if c == nil || c.state != ConnUp {
 		return // a frame of a connection that is over changes nothing
@@ -22,6 +31,10 @@ func (m *Machine) arrived(now time.Time, in Arrived) {
 		return
 	}
 	f := &in.Frame
+	if s.own() && byDialer(f.Kind) {
+		m.violate(now, c, f.Kind.String()+" on a stream that the other side opened")
+		return
+	}
 	switch f.Kind {
 	case wire.Hello:
 		m.helloArrived(now, s, f, in.Payload)
@@ -73,9 +86,12 @@ func (m *Machine) offered(now time.Time, in Offered) {
 	if s == nil {
 		return
 	}
-	if in.Frame.Kind == wire.Reply {
+	switch {
+	case in.Frame.Kind == wire.Reply:
 		m.replyArrived(now, s, &in.Frame, Payload{}, true)
-	} else {
+	case s.own():
+		m.violate(now, c, "REQUEST on a stream that the other side opened")
+	default:
 		m.requestArrived(now, s, &in.Frame, Payload{}, true)
 	}
 }
@@ -83,7 +99,7 @@ func (m *Machine) offered(now time.Time, in Offered) {
 // hold keeps a dialer's frame until its HELLO has come on the connection, which
 // may travel on another stream: it says what has ended, and so what is in order.
 func (m *Machine) hold(now time.Time, c *connection, in Input, kind wire.Kind) bool {
-	if c.greeted || kind != wire.Request && kind != wire.Resume && kind != wire.Cancel {
+	if c.greeted || kind == wire.Hello || !byDialer(kind) {
 		return false
 	}
 	before := 0
@@ -104,6 +120,12 @@ func (m *Machine) hold(now time.Time, c *connection, in Input, kind wire.Kind) b
 	}
 	c.held = append(c.held, in)
 	return true
+}
+
+// byDialer reports whether a frame begins something: only the side that opened
+// a stream sends such on it.
+func byDialer(kind wire.Kind) bool {
+	return kind == wire.Hello || kind == wire.Request || kind == wire.Resume || kind == wire.Cancel
 }
 
 // letGo takes the frames that waited for the HELLO.

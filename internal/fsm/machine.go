@@ -49,6 +49,7 @@ type Machine struct {
 	ordinal     uint64 // of arrivals and outcomes, durable order
 
 	ready   Ready
+	kept    uint64    // the number of the payload that was stored last
 	unsaved []durable // changed since the last Ready
 	touched []*peer   // whose connections are to be looked at
 	stats   Stats
@@ -213,6 +214,7 @@ func (m *Machine) sync() { m.ready.Batch.Sync = true }
 // store writes a payload that came inline with the next batch, and returns it
 // as it is known from then on: without its bytes.
 func (m *Machine) store(p Payload) Payload {
+	m.kept = p.Number
 	if p.Inline != nil && p.Size > 0 {
 		m.ready.Batch.Payloads = append(m.ready.Batch.Payloads, p)
 	}

@@ -104,6 +104,9 @@ func (m *Machine) DeliverWaited() (Delivery, bool) {
 	return x.delivery(), true
 }
 
+// waits reports whether a call is still to be given the outcome.
+func (o *outbox) waits(x *outbound) bool { return slices.Contains(o.waited, x) }
+
 // Unwait has an outcome delivered like any other: the call that waited for it
 // has gone.
 func (m *Machine) Unwait(name Name) {

@@ -56,7 +56,8 @@ func (p *peer) address() string {
 // busy reports whether any exchange with the peer has not ended. What is halted
 // waits for the operator, not for the peer.
 func (p *peer) busy() bool {
-	return len(p.dialer.open) > 0 && p.dialer.halt == nil || len(p.responder.open) > 0
+	r := &p.responder
+	return len(p.dialer.open) > 0 && p.dialer.halt == nil || len(r.open) > r.refused
 }
 
 // wants reports whether something waits for a connection, and how long it may
@@ -102,7 +103,7 @@ func (m *Machine) tendDial(now time.Time, p *peer) {
 	case p.dialing:
 	case p.failures == 0:
 		m.dial(p)
-	case p.redial.place == 0:
+	case p.redial.place == 0 || p.redial.at.After(now.Add(most)):
 		m.wakeAt(&p.redial, now.Add(m.backoff(p.failures, most)))
 	}
 }

@@ -65,6 +65,7 @@ type responderSide struct {
 	lanes       map[string]*inbound   // the unanswered one of each lane
 	inHand      map[*inbound]struct{} // taken by the application in this run, and unanswered
 	replying    int
+	refused     int
 	stored      int64 // bytes of requests kept
 	unreachable bool  // no address is known to bring a reply to
 	unsaved     bool
@@ -140,6 +141,8 @@ func (m *Machine) enterInbound(y *inbound) {
 		m.room.requestBytes += y.payload.Size
 	case Replying:
 		r.replying++
+	case Refused:
+		r.refused++
 	}
 	m.room.open++
 }
@@ -152,7 +155,7 @@ func (m *Machine) bindInbound(now time.Time, y *inbound, s *stream) {
 		m.reset(now, old)
 	}
 	if other := s.in; other != nil && other != y {
-		other.stream = nil
+		m.lostStream(now, other)
 	}
 	y.stream, s.in = s, y
 }
@@ -206,7 +209,11 @@ func (m *Machine) repeat(now time.Time, s *stream, y *inbound, unread bool) {
 // Nothing is changed: one of the two journals was set back.
 func (m *Machine) mismatch(now time.Time, s *stream, f *wire.Frame, name Name) {
 	m.rejectRequest(s, f, wire.Reject, wire.Mismatch)
-	m.notice(Notice{Kind: PeerMismatch, Peer: s.conn.peer.id, Address: s.conn.address, Name: name, Detail: "it means another request by a number that is known", Time: now})
+	m.mismatchNotice(now, s, name, "it means another request by a number that is known")
+}
+
+func (m *Machine) mismatchNotice(now time.Time, s *stream, name Name, what string) {
+	m.notice(Notice{Kind: PeerMismatch, Peer: s.conn.peer.id, Address: s.conn.address, Name: name, Detail: what, Time: now})
 }
 
 func (m *Machine) rejectRequest(s *stream, f *wire.Frame, kind wire.Kind, why wire.Refusal) {

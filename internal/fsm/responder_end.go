@@ -140,8 +140,10 @@ func (m *Machine) verdictOnReply(now time.Time, s *stream, f *wire.Frame) {
 	case f.Epoch < p.responder.epoch || y == nil: // ended meanwhile
 	case y.state != Replying && y.state != Refused:
 		m.violate(now, s.conn, "an acknowledgement of a reply that was never made")
-	case f.Kind == wire.Ack && f.Hash != y.answerHash():
-		m.notice(Notice{Kind: PeerMismatch, Peer: p.id, Address: s.conn.address, Name: y.name, Detail: "it acknowledges another reply; ours is kept", Time: now})
+	case f.Kind == wire.Reject && f.Tag != y.name.Tag:
+		m.mismatchNotice(now, s, y.name, "it rejects a reply to another request")
+	case f.Kind == wire.Ack && f.Hash != y.answerHash() && y.state == Replying:
+		m.mismatchNotice(now, s, y.name, "it acknowledges another reply; ours is kept")
 	case f.Kind == wire.Nack: // no room there: it will ask again
 		y.awaitsResume = true
 		y.wake(m, time.Time{})
@@ -201,6 +203,8 @@ func (m *Machine) dropInbound(y *inbound) {
 		m.room.requestBytes -= y.payload.Size
 	case Replying:
 		r.replying--
+	case Refused:
+		r.refused--
 	}
 	delete(r.open, y.seq)
 	delete(m.got, y.name)
@@ -230,6 +234,7 @@ func (m *Machine) forget(now time.Time, in Forget) {
 	y.refusal, y.reason = wire.Policy, "the reply was dropped by the responder's operator"
 	y.state = Refused
 	y.peer.responder.replying--
+	y.peer.responder.refused++
 	y.wake(m, time.Time{})
 	m.save(y)
 	m.sync()

@@ -24,7 +24,7 @@ func Restore(config Config) *Restorer {
 	return &Restorer{m: New(config), numbers: map[uint64]struct{}{}}
 }
 
-// Record takes one record, in any order.
+// Record takes one record, in ascending order of keys.
 func (r *Restorer) Record(k, value []byte) error {
 	if len(k) < 2 {
 		return fmt.Errorf("key %x: %w", k, errBadRecord)
@@ -103,7 +103,7 @@ func (r *Restorer) outbound(tag string, d *decoder) {
 		return
 	}
 	x.timer.owner = x
-	d.number() // the epoch, for a reader of the dump: what is open is of the present one
+	x.epoch = d.number()
 	x.seq, x.outcome, x.ordinal = d.number(), DialerState(d.number()), d.number()
 	bits := d.number()
 	x.sent, x.acked, x.taken, x.possiblySeen, x.committed = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0, bits&16 != 0
@@ -163,6 +163,9 @@ func (r *Restorer) Done(now time.Time) *Machine {
 		}
 		d := &x.peer.dialer
 		m.made[x.name.Tag] = x
+		if x.state == Cancelling && x.epoch != d.epoch {
+			x.state = x.outcome // a later epoch has ended it
+		}
 		d.stored += x.reply.Size
 		m.room.replyBytes += x.reply.Size
 		if x.outcome == 0 || x.state == Cancelling {
