@@ -133,9 +133,8 @@ func (k *keeper) run(ctx context.Context, tell func(bulletin)) (killed bool, err
 func (k *keeper) follow(output io.Reader, process *os.Process, tell func(bulletin)) bool {
 	var killed atomic.Bool
 	kill := func() {
-		if process.Kill() == nil {
-			killed.Store(true)
-		}
+		killed.Store(true) // first: the end of its output may be seen at once
+		process.Kill()     // an error says that it has ended by itself
 	}
 	if k.runs++; k.runs == 2 {
 		atStart := time.AfterFunc(k.draw(startKillMax), kill)
