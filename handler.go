@@ -29,8 +29,9 @@ type Handler struct {
 	log     *slog.Logger
 
 	calls     chan struct{} // a token for each call that waits for its answer
-	receiving atomic.Bool   // events have one consumer
-	last      fsm.Name      // the reply or failure given last, not committed
+	syncs     atomic.Uint64
+	receiving atomic.Bool // events have one consumer
+	last      fsm.Name    // the reply or failure given last, not committed
 	unread    map[fsm.Name]struct{}
 	aside     aside // what Serve came across and didn't take
 
@@ -72,7 +73,7 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 	if h.network, err = h.listen(address, key); err != nil {
 		return nil, errors.Join(err, h.journal.Close())
 	}
-	h.loop = mediator.NewLoop(mediator.NewTurn(machine, log{h.journal}),
+	h.loop = mediator.NewLoop(mediator.NewTurn(machine, log{h.journal, &h.syncs}),
 		h.network.Sender(), h.network.Receiver(), h.network.Priority(), h.admitted()...)
 	h.unsubscribe = h.allow.OnChange(h.allowListChanged)
 	go h.loop.Run()

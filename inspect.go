@@ -45,7 +45,22 @@ type PeerStatus struct {
 }
 
 // Stats counts what happened since New.
-type Stats fsm.Stats
+type Stats struct {
+	Requests   uint64 // of peers, stored here
+	Replies    uint64 // sent, resent ones too
+	Answered   uint64 // exchanges made here, by their ends
+	Rejected   uint64
+	Expired    uint64
+	Cancelled  uint64
+	Resends    uint64 // of a request, or of its resumption
+	Dials      uint64
+	Redials    uint64 // of those, after a failure
+	Nacks      uint64 // received
+	NacksSent  uint64
+	Timeouts   uint64 // acknowledgements that didn't come, connections without progress
+	Violations uint64 // of the protocol, by peers
+	Syncs      uint64 // of the journal, by exchanges; one serves all that wait for it
+}
 
 // look reads the machine between two turns.
 func (h *Handler) look(at func(*fsm.Machine)) error {
@@ -97,7 +112,14 @@ func (h *Handler) Peers() []PeerStatus {
 // Stats returns the counters; all zero when the handler is closed.
 func (h *Handler) Stats() Stats {
 	var s Stats
-	h.lookOrNothing(func(m *fsm.Machine) { s = Stats(m.Stats()) })
+	h.lookOrNothing(func(m *fsm.Machine) {
+		c := m.Stats()
+		s = Stats{
+			Requests: c.Requests, Replies: c.Replies, Answered: c.Answered, Rejected: c.Rejected, Expired: c.Expired, Cancelled: c.Cancelled,
+			Resends: c.Resends, Dials: c.Dials, Redials: c.Redials, Nacks: c.Nacks, NacksSent: c.NacksSent, Timeouts: c.Timeouts,
+			Violations: c.Violations, Syncs: h.syncs.Load(),
+		}
+	})
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
@@ -16,7 +17,10 @@ import (
 // The rooms below declare what they need of each other; here it is wired.
 
 // log is the journal as the mediator writes it.
-type log struct{ journal *journal.Journal }
+type log struct {
+	journal *journal.Journal
+	syncs   *atomic.Uint64
+}
 
 func (l log) Commit(batch fsm.Batch) error {
 	b := l.journal.Batch()
@@ -32,6 +36,9 @@ func (l log) Commit(batch fsm.Batch) error {
 	}
 	for _, number := range batch.Drop {
 		b.DropPayload(number)
+	}
+	if batch.Sync {
+		l.syncs.Add(1)
 	}
 	return b.Commit(batch.Sync)
 }
