@@ -1,7 +1,5 @@
 package journal
 
-import "errors"
-
 // Batch collects changes that are written together or not at all. One
 // goroutine uses it; after Commit or Discard it must not be used again.
 type Batch struct {
@@ -119,5 +117,3 @@ func (j *Journal) row(key []byte, use func(value []byte) error) error {
 		return use(value)
 	})
 }
-
-var errShort = errors.New("fewer bytes than announced")

@@ -3,11 +3,13 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 func newestLog(t testing.TB, disk *vfs.MemFS) string {
@@ -62,38 +64,116 @@ func TestTornTailIsCutAtAnyByte(t *testing.T) {
 	}
 }
 
-// TestFlippedBitIsFound flips a bit at every place of every file. Either all is
-// there as it was written, or there is an error.
+// TestFlippedBitIsFound flips a bit at places of every file. Either all is there
+// as it was written, or there is an error.
 func TestFlippedBitIsFound(t *testing.T) {
 	crashed, w := written(t, 9)
 	want := w.states[len(w.states)-1]
-
-	closed := copyOf(crashed) // its log is in tables, and its own log empty
+	closed := copyOf(crashed) // has tables, and a log with an end mark
 	if _, err := recovered(memDir, closed); err != nil {
 		t.Fatal(err)
 	}
-
 	for name, disk := range map[string]*vfs.MemFS{"crashed": crashed, "closed": closed} {
 		t.Run(name, func(t *testing.T) {
-			for _, file := range filesOf(t, disk) {
-				size := len(contents(t, disk, file))
-				step := max(1, size/150)
-				found := 0
-				for at := 0; at < size; at += step {
-					flipped := copyOf(disk)
-					contents(t, flipped, file)[at] ^= 1 << (at % 8)
-					got, err := recovered(memDir, flipped)
-					switch {
-					case err == nil && !maps.Equal(got, want):
-						t.Fatalf("bit flipped in %s at %d of %d: silently recovered %v, want %v", file, at, size, got, want)
-					case errors.Is(err, ErrDamaged):
-						found++
-					case err != nil:
-						t.Logf("bit flipped in %s at %d of %d: %v", file, at, size, err)
-					}
-				}
-				t.Logf("%s: %d bytes, %d flips of %d refused as damage", file, size, found, (size+step-1)/step)
-			}
+			flip(t, disk, want, 150)
 		})
+	}
+}
+
+// TestFlippedBitIsFoundInLongLogs does so where a log has several blocks, and
+// where Pebble has begun a second before the first is in a table.
+func TestFlippedBitIsFoundInLongLogs(t *testing.T) {
+	closed := vfs.NewCrashableMem()
+	w := newWorkload(t)
+	w.j = mustOpen(t, memDir, closed)
+	for i := range 90 {
+		if i%10 == 9 {
+			continue // no large payloads
+		}
+		if err := w.step(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, w.j)
+	t.Run("several blocks", func(t *testing.T) { flip(t, closed, w.states[len(w.states)-1], 60) })
+
+	memory := vfs.NewCrashableMem()
+	disk := newFaultyDisk(memory)
+	w = newWorkload(t)
+	w.j = mustOpen(t, memDir, disk)
+	held := make(chan struct{})
+	disk.only = func(op errorfs.Op) bool {
+		if strings.HasSuffix(op.Path, ".sst") {
+			<-held
+		}
+		return false
+	}
+	for range 12 { // in all more than a memory table holds
+		b := w.j.Batch()
+		number := w.j.NextPayload()
+		b.SetPayload(number, pattern(FileSize/2))
+		b.Set([]byte("key"), fmt.Appendf(nil, "%d %d", number, FileSize/2))
+		if err := b.Commit(true); err != nil {
+			t.Fatal(err)
+		}
+		w.states = append(w.states, state{"key": fmt.Sprintf("%d %d", number, FileSize/2)})
+	}
+	crashed := copyOf(memory)
+	close(held)
+	mustClose(t, w.j)
+	logs := 0
+	for _, name := range filesOf(t, crashed) {
+		if strings.HasSuffix(name, ".log") {
+			logs++
+		}
+	}
+	if logs < 2 {
+		t.Fatalf("there are %d logs, want at least 2", logs)
+	}
+	t.Run("several logs", func(t *testing.T) { flip(t, crashed, w.states[len(w.states)-1], 12) })
+}
+
+// flip flips single bits, at so many places of every file, each in a copy of
+// its own.
+func flip(t *testing.T, disk *vfs.MemFS, want state, places int) {
+	for _, file := range filesOf(t, disk) {
+		size := len(contents(t, disk, file))
+		step := max(1, size/places)
+		refused, tried := 0, 0
+		for at := 0; at < size; at += step {
+			tried++
+			flipped := copyOf(disk)
+			contents(t, flipped, file)[at] ^= 1 << (at % 8)
+			got, err := recovered(memDir, flipped)
+			switch {
+			case err == nil && !maps.Equal(got, want):
+				t.Fatalf("bit flipped in %s at %d of %d: silently recovered %v, want %v", file, at, size, got, want)
+			case errors.Is(err, ErrDamaged):
+				refused++
+			case err != nil && !strings.Contains(file, "OPTIONS"):
+				t.Fatalf("bit flipped in %s at %d of %d: %v, want ErrDamaged", file, at, size, err)
+			}
+		}
+		t.Logf("%s: %d bytes, %d of %d flips refused as damage", file, size, refused, tried)
+	}
+}
+
+func TestOneFlippedBitIsFoundInAnyChunk(t *testing.T) {
+	b := pattern(2000)
+	sum := crc32.Checksum(b, castagnoli)
+	for _, place := range []int{0, 1, 999, 1998, 1999} {
+		for bit := range 8 {
+			b[place] ^= 1 << bit
+			gotPlace, gotBit, ok := flippedBit(b, sum)
+			b[place] ^= 1 << bit
+			if !ok || gotPlace != place || gotBit != bit {
+				t.Fatalf("bit %d of byte %d: found bit %d of byte %d (%v)", bit, place, gotBit, gotPlace, ok)
+			}
+		}
+	}
+	b[7] ^= 3
+	b[1500] ^= 1
+	if place, bit, ok := flippedBit(b, sum); ok {
+		t.Fatalf("three flipped bits pass for bit %d of byte %d", bit, place)
 	}
 }

@@ -68,7 +68,7 @@ func Open(dir string, o Options) (*Journal, error) {
 	if err := j.openStore(o); err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := j.recover(o); err != nil {
+	if err := j.load(o); err != nil {
 		return nil, fmt.Errorf("open journal: %w", errors.Join(err, j.closeStore()))
 	}
 	return j, nil
@@ -130,7 +130,7 @@ func realDir(dir string, files vfs.FS) (string, error) {
 // made under another name, and gets its own when it is complete: a crash
 // before leaves no journal, rather than half of one.
 func (j *Journal) openRecords(guard *guard, o Options) error {
-	if err := guard.MkdirAll(j.dir, 0o700); err != nil {
+	if err := makeDir(guard, j.dir); err != nil {
 		return err
 	}
 	if _, err := guard.Lock(guard.PathJoin(j.dir, lockFile)); err != nil {
@@ -174,10 +174,18 @@ func (j *Journal) create(guard *guard, records string, o Options) error {
 	if err := guard.Rename(unfinished, records); err != nil {
 		return err
 	}
-	if err := syncDir(guard, j.dir); err != nil {
+	return syncDir(guard, j.dir)
+}
+
+// makeDir makes a directory, durably, if it isn't there.
+func makeDir(files vfs.FS, dir string) error {
+	if _, err := files.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncDir(guard, guard.PathDir(j.dir))
+	if err := files.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(files, files.PathDir(dir))
 }
 
 // checkFormat reads from a file's name which format the database has, before
@@ -201,8 +209,8 @@ func checkFormat(files vfs.FS, dir string) error {
 	return nil
 }
 
-// recover learns whose the journal is and what lies in it.
-func (j *Journal) recover(o Options) error {
+// load learns whose the journal is and what lies in it.
+func (j *Journal) load(o Options) error {
 	if err := j.checkOwner(o.Owner); err != nil {
 		return err
 	}
@@ -211,9 +219,6 @@ func (j *Journal) recover(o Options) error {
 		return err
 	}
 	j.files = files
-	if err := syncDir(j.fs, j.fs.PathJoin(j.dir, ".")); err != nil {
-		return err
-	}
 	return j.recoverNumbers()
 }
 

@@ -2,11 +2,18 @@ package journal
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.uber.org/goleak"
 )
 
@@ -49,5 +56,94 @@ func TestFilesAreTheirOwnersAlone(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, payloadsDir)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAnotherProcessIsRefused opens the journal from a second process: this
+// test's program, run again for the one test below.
+func TestAnotherProcessIsRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "journal")
+	j := mustOpen(t, dir, nil)
+	defer mustClose(t, j)
+	other := exec.Command(os.Args[0], "-test.run=^TestOtherProcess$", "-test.v")
+	other.Env = append(os.Environ(), "OTHER_PROCESS_OPENS="+dir)
+	out, err := other.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "refused: open journal: journal is in use: "+j.Dir()) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func TestOtherProcess(t *testing.T) {
+	dir := os.Getenv("OTHER_PROCESS_OPENS")
+	if dir == "" {
+		t.Skip("runs in a process of its own")
+	}
+	_, err := Open(dir, options(nil))
+	if !errors.Is(err, ErrLocked) {
+		t.Fatalf("open: %v", err)
+	}
+	t.Logf("refused: %v", err)
+}
+
+func TestAliasIsTheSameDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink(dir, dir+"-alias"); err != nil {
+		t.Skip(err)
+	}
+	j := mustOpen(t, dir, nil)
+	defer mustClose(t, j)
+	if _, err := Open(dir+"-alias", options(nil)); !errors.Is(err, ErrLocked) {
+		t.Fatalf("open by another name: %v", err)
+	}
+}
+
+func TestCommitSyncsOnce(t *testing.T) {
+	disk := newFaultyDisk(vfs.NewMem())
+	j := mustOpen(t, memDir, disk)
+	defer mustClose(t, j)
+	disk.only = func(op errorfs.Op) bool {
+		return op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData
+	}
+	disk.set(-1, 0)
+	const commits = 50
+	for i := range commits {
+		set(t, j, true, fmt.Sprint(i), "1")
+		set(t, j, false, fmt.Sprint(i), "2")
+	}
+	disk.mu.Lock()
+	defer disk.mu.Unlock()
+	if disk.changes != commits {
+		t.Fatalf("%d synced commits synced %d times", commits, disk.changes)
+	}
+}
+
+func TestNewerDatabaseFormatIsRefused(t *testing.T) {
+	disk := vfs.NewMem()
+	mustClose(t, mustOpen(t, memDir, disk))
+	replaced(t, disk, fmt.Sprintf("%s/%s/marker.format-version.000099.%03d", memDir, recordsDir, newestFormat+1), nil)
+	_, err := Open(memDir, options(disk))
+	if !errors.Is(err, ErrVersion) || !strings.Contains(err.Error(), fmt.Sprintf("format %d", newestFormat+1)) {
+		t.Fatalf("open: %v", err)
+	}
+}
+
+func TestCacheKeepsWhatWasUsedLast(t *testing.T) {
+	c := newCache(100)
+	for number := range uint64(5) {
+		c.add(number, make([]byte, 30))
+		c.get(1)
+	}
+	c.add(9, make([]byte, 51))
+	var kept []uint64
+	for number := range uint64(10) {
+		if _, ok := c.get(number); ok {
+			kept = append(kept, number)
+		}
+	}
+	if !slices.Equal(kept, []uint64{1, 3, 4}) {
+		t.Fatalf("kept %v, want 1, 3, 4", kept)
+	}
+	if payloads, bytes := c.stats(); payloads != 3 || bytes != 90 {
+		t.Fatalf("%d payloads, %d bytes", payloads, bytes)
 	}
 }

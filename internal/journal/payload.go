@@ -16,6 +16,8 @@ const FileSize = 1 << 20
 // costs nothing to lose: there are 2^64.
 const reserved = 1 << 16
 
+var errShort = errors.New("fewer bytes than announced")
+
 // NextPayload returns a number under which nothing was ever stored, and which
 // was never returned before, also not before a restart. Once in 65,536 calls it
 // waits for a sync. It may be called at any time by anyone.
@@ -33,6 +35,9 @@ func (j *Journal) NextPayload() uint64 {
 
 // reserve makes a further range of numbers durable before any is given.
 func (j *Journal) reserve() error {
+	if err := j.check(); err != nil {
+		return err
+	}
 	to := j.reservedTo + reserved
 	b := j.store.begin()
 	b.set(numberRow, nil, binary.BigEndian.AppendUint64(nil, to))

@@ -40,7 +40,7 @@ type payloadFiles struct {
 // openPayloadFiles creates the directory or lists what is in it.
 func openPayloadFiles(fs vfs.FS, dir string, log *slog.Logger) (*payloadFiles, error) {
 	f := &payloadFiles{fs: fs, dir: dir, log: log, sizes: make(map[uint64]int64)}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(fs, dir); err != nil {
 		return nil, err
 	}
 	numbers, err := f.list()
