@@ -232,11 +232,15 @@ func (m *Machine) send(s *stream, f wire.Frame, p Payload) {
 
 // hangUp has a connection closed. What it carried is told by its Disconnected.
 func (m *Machine) hangUp(c *connection, graceful bool) {
+	m.disconnect(c, Disconnect{Conn: c.id, Graceful: graceful})
+}
+
+func (m *Machine) disconnect(c *connection, how Disconnect) {
 	if c.state == ConnUp {
 		c.state = ConnClosing
 		c.held = nil
 		m.wakeAt(&c.timer, time.Time{})
-		m.act(Disconnect{Conn: c.id, Graceful: graceful})
+		m.act(how)
 	}
 }
 
@@ -245,7 +249,7 @@ func (m *Machine) violate(now time.Time, c *connection, rule string) {
 	if c.state == ConnUp {
 		m.stats.Violations++
 		m.notice(Notice{Kind: Violation, Peer: c.peer.id, Address: c.address, Detail: rule, Time: now})
-		m.hangUp(c, false)
+		m.disconnect(c, Disconnect{Conn: c.id, Shun: true})
 		m.touch(c.peer)
 	}
 }

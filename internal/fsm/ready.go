@@ -69,6 +69,7 @@ type (
 	Disconnect struct {
 		Conn     Conn
 		Graceful bool
+		Shun     bool // the peer broke the protocol: it is kept out for a while
 	}
 )
 
