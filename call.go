@@ -48,16 +48,15 @@ func (h *Handler) CallMessage(ctx context.Context, m Message) ([]byte, error) {
 
 // outcome reads and commits what a call waited for.
 func (h *Handler) outcome(d fsm.Delivery) ([]byte, error) {
-	e := eventOf(d)
-	var body []byte
-	if d.Payload.Size > 0 {
-		var err error
-		if body, err = h.journal.Payload(d.Payload.Number); err != nil {
-			return nil, errors.Join(ErrJournal, err)
-		}
+	body, err := h.body(d)
+	if errors.Is(err, ErrClosed) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, errors.Join(ErrJournal, err)
 	}
 	h.tell(fsm.Commit{Name: d.Name})
-	return body, e.Err
+	return body, eventOf(d).Err
 }
 
 // Request is a peer's request, as Serve gives it.

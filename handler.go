@@ -36,6 +36,7 @@ type Handler struct {
 	aside     aside // what Serve came across and didn't take
 
 	unsubscribe func()
+	using       sync.RWMutex // held to read by calls that use the journal
 	closing     sync.Once
 	closed      error
 }
@@ -147,7 +148,29 @@ func (h *Handler) Close() error {
 	h.closing.Do(func() {
 		h.unsubscribe()
 		h.loop.Stop()
-		h.closed = errors.Join(h.network.Close(), h.journal.Close())
+		err := h.network.Close()
+		h.using.Lock()
+		defer h.using.Unlock()
+		h.closed = errors.Join(err, h.journal.Close())
 	})
 	return h.closed
+}
+
+// use keeps the journal open until release is called. Error: ErrClosed.
+func (h *Handler) use() (release func(), err error) {
+	h.using.RLock()
+	if h.isClosed() {
+		h.using.RUnlock()
+		return nil, ErrClosed
+	}
+	return h.using.RUnlock, nil
+}
+
+func (h *Handler) isClosed() bool {
+	select {
+	case <-h.loop.Stopped():
+		return true
+	default:
+		return false
+	}
 }

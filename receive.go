@@ -24,7 +24,7 @@ func (h *Handler) CheckReceive() (Event, bool) {
 		return e, true
 	}
 	h.commitLast()
-	for {
+	for !h.isClosed() {
 		select {
 		case n := <-h.loop.Alerts:
 			return h.alert(n), true
@@ -39,6 +39,7 @@ func (h *Handler) CheckReceive() (Event, bool) {
 			return Event{}, false
 		}
 	}
+	return Event{}, false
 }
 
 // Receive waits for the next event. Errors: the context's, ErrBusy while another
@@ -65,7 +66,7 @@ func (h *Handler) takeAside() (Event, bool) {
 
 func (h *Handler) receive(ctx context.Context) (Event, error) {
 	h.commitLast()
-	for {
+	for !h.isClosed() {
 		select {
 		case n := <-h.loop.Alerts:
 			return h.alert(n), nil
@@ -84,6 +85,7 @@ func (h *Handler) receive(ctx context.Context) (Event, error) {
 			return Event{}, ctx.Err()
 		}
 	}
+	return Event{}, ErrClosed
 }
 
 // Events gives events until the context or the handler ends.
@@ -124,21 +126,34 @@ func (h *Handler) given(d fsm.Delivery) (Event, bool) {
 		return Event{}, false
 	}
 	e := eventOf(d)
-	if d.Payload.Size > 0 {
-		body, err := h.journal.Payload(d.Payload.Number)
-		switch {
-		case errors.Is(err, journal.ErrNoPayload) && d.Kind == fsm.RequestReceived:
-			h.unread[d.Name] = struct{}{} // its abandonment follows
-			return Event{}, false
-		case err != nil:
-			return h.alert(fsm.Notice{Kind: fsm.JournalTrouble, Peer: d.Peer, Name: d.Name, Detail: err.Error(), Time: d.Time}), true
-		}
-		e.Body = body
+	var err error
+	e.Body, err = h.body(d)
+	switch {
+	case errors.Is(err, ErrClosed):
+		return Event{}, false
+	case errors.Is(err, journal.ErrNoPayload) && d.Kind == fsm.RequestReceived:
+		h.unread[d.Name] = struct{}{} // its abandonment follows
+		return Event{}, false
+	case err != nil:
+		return h.alert(fsm.Notice{Kind: fsm.JournalTrouble, Peer: d.Peer, Name: d.Name, Detail: err.Error(), Time: d.Time}), true
 	}
 	if d.Kind != fsm.RequestReceived && d.Kind != fsm.RequestAbandoned && !h.config.ExplicitCommit {
 		h.last = d.Name
 	}
 	return e, true
+}
+
+// body reads the request or reply of a delivery. Errors: ErrClosed and the journal's.
+func (h *Handler) body(d fsm.Delivery) ([]byte, error) {
+	if d.Payload.Size == 0 {
+		return nil, nil
+	}
+	release, err := h.use()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return h.journal.Payload(d.Payload.Number)
 }
 
 // alert makes the event of a notice.

@@ -109,6 +109,11 @@ func (h *Handler) stage(msg []byte) (fsm.Payload, error) {
 	if len(msg) == 0 {
 		return p, nil
 	}
+	release, err := h.use()
+	if err != nil {
+		return p, err
+	}
+	defer release()
 	p.Number = h.journal.NextPayload()
 	if len(msg) <= fsm.MaxInline {
 		p.Inline = append(make([]byte, 0, len(msg)), msg...) // the caller may use its slice again
@@ -131,6 +136,11 @@ func (h *Handler) stage(msg []byte) (fsm.Payload, error) {
 // unstage deletes large payloads that no record will name. Were it to fail, the
 // next start would sweep them.
 func (h *Handler) unstage(requests []fsm.Outgoing) {
+	release, err := h.use()
+	if err != nil {
+		return
+	}
+	defer release()
 	b := h.journal.Batch()
 	for _, r := range requests {
 		if r.Payload.Number != 0 && r.Payload.Inline == nil {
