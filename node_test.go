@@ -3,6 +3,7 @@ package parley_test
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func impatient(c *parley.Config) {
 func onDisk(t testing.TB) func(*parley.Config) {
 	return func(c *parley.Config) {
 		impatient(c)
-		c.Dir = t.TempDir()
+		c.Dir = filepath.Join(t.TempDir(), "journal")
 	}
 }
 
