@@ -84,6 +84,7 @@ func (c *connection) run() {
 		c.close(err)
 	}
 	err := c.accept()
+	c.noteMemory(err)
 
 	c.mu.Lock()
 	c.gone = true
@@ -98,6 +99,16 @@ func (c *connection) run() {
 	c.p.forget(c)
 	c.p.log.Debug("disconnected", "peer", c.id, "address", c.address, "clean", d.Clean, "error", d.Err)
 	c.p.report(d)
+}
+
+// noteMemory tells of a window that the resource manager didn't grant.
+func (c *connection) noteMemory(err error) {
+	if errors.Is(err, network.ErrResourceLimitExceeded) {
+		c.p.notices.post(fsm.Notice{
+			Kind: fsm.ConnectionLimit, Peer: peerOf(c.id), Address: c.address,
+			Detail: "MaxWindowMemoryPerPeer or MaxWindowMemory: " + err.Error(),
+		})
+	}
 }
 
 // endOfConnection tells an end by the other side from a failure. libp2p closes

@@ -25,10 +25,10 @@ func (p *Protocol) dial(d fsm.Dial) {
 		return
 	}
 	c, address, err := p.connect(id, d.Addresses)
-	if refused := p.gate.admit(id); err != nil && refused != nil {
-		err = refused // while it was dialled
-	}
 	if err != nil {
+		if refused := p.gate.admit(id); refused != nil {
+			err = refused // while it was dialled
+		}
 		p.gate.endDial(id)
 		p.report(fsm.DialFailed{Peer: d.Peer, Err: err})
 		return

@@ -2,8 +2,12 @@ package p2p
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"io"
 	"testing"
+
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multistream"
 
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -270,5 +274,109 @@ func TestCloseEndsEverything(t *testing.T) {
 		if _, ok := a.next().(fsm.Disconnected); ok {
 			return
 		}
+	}
+}
+
+func TestStreamsAreLimited(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"in number": func(c *Config) { c.MaxStreamsPerConnection = 3 },
+		"in memory": func(c *Config) { c.MaxWindowMemoryPerPeer = 3 * window },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := newNode(t), newNode(t, change)
+			a.admit(b)
+			b.admit(a)
+			ac, bc := connect(a, b)
+			request, payload := a.request(1, []byte("x"))
+			for i := range fsm.Stream(3) {
+				a.do(fsm.Send{Conn: ac, Stream: 2*i + 2, Frame: request, Payload: payload})
+				want[fsm.Arrived](b)
+			}
+			a.do(fsm.Send{Conn: ac, Stream: 8, Frame: request, Payload: payload})
+			if got := b.wantNotice(fsm.ConnectionLimit); got.Peer != a.peer() {
+				t.Errorf("noticed %+v", got)
+			}
+			switch got := a.next().(type) { // the stream or, for want of memory, the connection
+			case fsm.Closed, fsm.Disconnected:
+			default:
+				t.Fatalf("got %+v", got)
+			}
+			_ = bc
+		})
+	}
+	t.Run("those of this node too", func(t *testing.T) {
+		a, b := newNode(t, func(c *Config) { c.MaxStreamsPerConnection = 1 }), newNode(t)
+		a.admit(b)
+		b.admit(a)
+		ac, _ := connect(a, b)
+		request, payload := a.request(1, []byte("x"))
+		a.do(
+			fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload},
+			fsm.Send{Conn: ac, Stream: 4, Frame: request, Payload: payload})
+		if got := want[fsm.Closed](a); got.Stream != 4 {
+			t.Errorf("closed %+v", got)
+		}
+	})
+}
+
+func TestHelloOfSeveralPieces(t *testing.T) {
+	a, b := pair(t)
+	ac, _ := connect(a, b)
+	open := bytes.Repeat([]byte{1}, 60_000)
+	for len(open) < 200_000 {
+		open = append(open, 0x80, 1)
+	}
+	p := fsm.Payload{Hash: sha256.Sum256(open), Size: int64(len(open)), Inline: open}
+	frame := wire.Frame{Kind: wire.Hello, Epoch: 1, Next: 1 << 40, Hash: p.Hash, Size: uint64(p.Size)}
+	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: frame, Payload: p})
+	if got := want[fsm.Arrived](b); !bytes.Equal(got.Payload.Inline, open) || got.Payload.Number != 0 {
+		t.Errorf("arrived with %d bytes", len(got.Payload.Inline))
+	}
+}
+
+// A peer that negotiates step by step, and asks for another protocol first, is
+// answered too.
+func TestNegotiationStepByStep(t *testing.T) {
+	n, peer := newNode(t), newRawPeer(t)
+	c, _ := peer.dial(n)
+	s, err := c.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen, err := multistream.SelectOneOf([]protocol.ID{"/parley/exchange/9", exchangeProtocol}, s)
+	if err != nil || chosen != exchangeProtocol {
+		t.Fatalf("chose %q: %v", chosen, err)
+	}
+	frame := ack(wire.OfReply, wire.Frame{Epoch: 1, Seq: 1, Hash: wire.Hash{1}})
+	if _, err := s.Write(appendFrames(t, nil, frame)); err != nil {
+		t.Fatal(err)
+	}
+	want[fsm.Arrived](n)
+}
+
+// What is queued on a stream goes out together, and with the first frame the
+// answer of the negotiation.
+func TestFramesQueuedTogetherAreOneWrite(t *testing.T) {
+	n, peer := newNode(t), newRawPeer(t)
+	c, conn := peer.dial(n)
+	request := wire.Frame{Kind: wire.Request, Epoch: 1, Seq: 1, Tag: wire.Tag{1}, Hash: sha256.Sum256(nil)}
+	s, err := c.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := "\x13/multistream/1.0.0\n\x13/parley/exchange/1\n"
+	if _, err := s.Write(appendFrames(t, []byte(hello), request)); err != nil {
+		t.Fatal(err)
+	}
+	at := want[fsm.Arrived](n)
+	reply, payload := n.reply(request, []byte("a reply"))
+	n.do(
+		fsm.Send{Conn: conn, Stream: at.Stream, Frame: ack(wire.OfRequest, request)},
+		fsm.Send{Conn: conn, Stream: at.Stream, Frame: reply, Payload: payload})
+	all := append(appendFrames(t, []byte(hello), ack(wire.OfRequest, request), reply), "a reply"...)
+	got := make([]byte, 2*len(all))
+	read, err := s.Read(got) // yamux hands out one of its frames at a time
+	if err != nil || !bytes.Equal(got[:read], all) {
+		t.Errorf("read %q: %v", got[:read], err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+	"golang.org/x/time/rate"
 
 	"github.com/parley-p2p/parley/internal/fsm"
 )
@@ -26,6 +27,12 @@ const (
 	// sockets from elsewhere, which cost nothing, can't lock it out.
 	familiarSlots = 8
 	maxFamiliar   = 4096 // places remembered, besides those of the list
+
+	// Elsewhere connections are taken at a certain rate, since each makes this
+	// node compute a handshake.
+	arrivalRate  = 5  // a second, from one IP
+	arrivalBurst = 32 // at once
+	maxArrivals  = 4096
 )
 
 // gate is libp2p's connection gater: the upgrader asks it when a socket was
@@ -44,8 +51,9 @@ type gate struct {
 	named      map[netip.Prefix]bool // by the allow list
 	visited    map[netip.Prefix]bool // by admitted peers
 	slots      map[netip.Prefix]int  // of their own, taken
-	inbound    map[peer.ID]int       // connections that the peer dialled
-	outbound   map[peer.ID]int       // connections and attempts of this node
+	arrivals   map[netip.Prefix]*rate.Limiter
+	inbound    map[peer.ID]int // connections that the peer dialled
+	outbound   map[peer.ID]int // connections and attempts of this node
 	shunned    map[peer.ID]shun
 }
 
@@ -63,6 +71,7 @@ func newGate(c Config, self peer.ID, n *notices) *gate {
 		byIP:     make(map[netip.Prefix]int),
 		visited:  make(map[netip.Prefix]bool),
 		slots:    make(map[netip.Prefix]int),
+		arrivals: make(map[netip.Prefix]*rate.Limiter),
 		inbound:  make(map[peer.ID]int),
 		outbound: make(map[peer.ID]int),
 		shunned:  make(map[peer.ID]shun),
@@ -77,7 +86,8 @@ func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s.own = (g.named[s.ip] || g.visited[s.ip]) && g.slots[s.ip] < familiarSlots
+	familiar := g.named[s.ip] || g.visited[s.ip]
+	s.own = familiar && g.slots[s.ip] < familiarSlots
 	limit := ""
 	switch {
 	case g.sockets >= g.config.MaxConnections:
@@ -86,6 +96,8 @@ func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
 		limit = fmt.Sprintf("MaxConnectionsPerIP: %d from one IP", g.config.MaxConnectionsPerIP)
 	case !s.own && g.handshakes >= g.config.MaxPendingHandshakes:
 		limit = fmt.Sprintf("MaxPendingHandshakes: %d that have not proved a key", g.config.MaxPendingHandshakes)
+	case !familiar && !g.arrives(s.ip):
+		limit = fmt.Sprintf("rate: %d connections a second from one IP", arrivalRate)
 	}
 	if limit != "" {
 		g.notices.post(fsm.Notice{Kind: fsm.ConnectionLimit, Address: c.RemoteMultiaddr().String(), Detail: limit})
@@ -100,6 +112,19 @@ func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
 	}
 	s.state = shaking
 	return true
+}
+
+// arrives takes one connection off what a place may make.
+func (g *gate) arrives(ip netip.Prefix) bool {
+	limiter := g.arrivals[ip]
+	if limiter == nil {
+		if len(g.arrivals) >= maxArrivals {
+			clear(g.arrivals) // the limits in all still hold
+		}
+		limiter = rate.NewLimiter(arrivalRate, arrivalBurst)
+		g.arrivals[ip] = limiter
+	}
+	return limiter.AllowN(g.now(), 1)
 }
 
 // InterceptSecured asks the allow list, for connections of both directions,

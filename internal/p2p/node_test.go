@@ -277,3 +277,9 @@ func (w *memoryWriter) Abort() {
 	defer w.m.mu.Unlock()
 	w.m.aborted++
 }
+
+func (m *memory) forget(number uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.bodies, number)
+}

@@ -1,5 +1,3 @@
-// Package p2p is the P2P protocol: all of libp2p's connections and streams
-// behind three channels.
 package p2p
 
 import (

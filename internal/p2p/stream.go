@@ -38,8 +38,10 @@ type stream struct {
 	duplex   io.ReadWriter       // muxed, behind the negotiation of the protocol
 	greeting []byte              // what goes out ahead of the first frame
 	queue    []fsm.Send          // to be written
+	spare    []fsm.Send          // an empty queue, to be used again
 	serving  bool                // a goroutine serves it
-	writer   chan struct{}       // closed when the goroutine that writes is over; nil without one
+	writing  bool                // a goroutine writes
+	idle     sync.Cond           // none does any more
 	payload  bool                // a large payload is being written
 	offered  chan bool           // where it is waited for the machine's word on a payload
 	closed   bool                // nothing more is queued
@@ -57,7 +59,7 @@ var (
 )
 
 func newStream(c *connection, number fsm.Stream) *stream {
-	return &stream{
+	s := &stream{
 		c:       c,
 		number:  number,
 		dropped: make(chan struct{}),
@@ -65,6 +67,8 @@ func newStream(c *connection, number fsm.Stream) *stream {
 		written: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
+	s.idle.L = &s.mu
+	return s
 }
 
 // report hands an input of the stream to the machine and waits for room. It

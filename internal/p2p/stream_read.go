@@ -32,7 +32,12 @@ func (s *stream) serveInbound() {
 	s.startReading()
 	s.beginPiece()
 	n := &negotiation{in: s.in, out: s.muxed}
-	if _, _, err := s.c.p.protocols.Negotiate(n); err != nil {
+	_, _, err := s.c.p.protocols.Negotiate(n)
+	if err == nil {
+		err = n.answer()
+	}
+	if err != nil {
+		s.c.p.log.Debug("a stream speaks another protocol", "peer", s.c.id, "error", err)
 		s.finish(fmt.Errorf("negotiate the protocol: %w", err))
 		return
 	}
@@ -87,22 +92,31 @@ func (s *stream) take(frame wire.Frame) error {
 		s.c.close(fsm.ErrNotListed)
 		return fsm.ErrNotListed
 	}
-	arrived := fsm.Arrived{Conn: s.c.number, Stream: s.number, Frame: frame}
-	switch {
-	case frame.Kind == wire.Hello, frame.PayloadSize() <= wire.MaxInline:
-		if err := s.readInline(&arrived); err != nil {
-			return err
+	var payload fsm.Payload
+	var err error
+	switch frame.Kind {
+	case wire.Hello:
+		payload, err = s.readInline(&frame)
+	case wire.Request, wire.Reply:
+		if frame.Size <= wire.MaxInline {
+			payload, err = s.readInline(&frame)
+			break
 		}
-	default:
-		taken, err := s.offer(&arrived)
-		if err != nil || !taken {
-			return err
+		var taken bool
+		if taken, err = s.offer(frame); err == nil && taken {
+			payload, err = s.store(&frame)
+		} else if err == nil {
+			return s.discard(frame.Size)
 		}
 	}
-	if !refuses(frame.Kind) {
-		return s.tell(arrived)
+	if err != nil {
+		return err
 	}
-	return s.takeRefusal(arrived)
+	arrived := fsm.Arrived{Conn: s.c.number, Stream: s.number, Frame: frame, Payload: payload}
+	if refuses(frame.Kind) {
+		return s.takeRefusal(arrived)
+	}
+	return s.tell(arrived)
 }
 
 // tell is report for the goroutine that reads.
@@ -132,56 +146,53 @@ func (s *stream) takeRefusal(refusal fsm.Arrived) error {
 }
 
 // readInline reads a payload that travels with its frame.
-func (s *stream) readInline(a *fsm.Arrived) error {
-	size := int64(a.Frame.PayloadSize())
-	a.Payload = fsm.Payload{Hash: a.Frame.Hash, Size: size}
-	switch a.Frame.Kind {
-	case wire.Hello, wire.Request, wire.Reply:
-	default:
-		a.Payload = fsm.Payload{}
-		return nil
-	}
-	var body []byte
-	for read := int64(0); read < size; { // a HELLO may have several pieces
-		n := min(size-read, piece)
-		body = append(body, make([]byte, n)...)
-		s.beginPiece()
-		if _, err := io.ReadFull(s.in, body[read:]); err != nil {
-			return err
+func (s *stream) readInline(frame *wire.Frame) (fsm.Payload, error) {
+	payload := fsm.Payload{Hash: frame.Hash, Size: int64(frame.Size)}
+	for left := payload.Size; left > 0; { // a HELLO may have several pieces
+		n := min(left, piece)
+		read := len(payload.Inline)
+		if read == 0 {
+			payload.Inline = make([]byte, n) // of most payloads, all
+		} else {
+			payload.Inline = append(payload.Inline, make([]byte, n)...)
 		}
-		read += n
+		s.beginPiece()
+		if _, err := io.ReadFull(s.in, payload.Inline[read:]); err != nil {
+			return fsm.Payload{}, err
+		}
+		left -= n
 	}
-	if sha256.Sum256(body) != a.Frame.Hash {
-		return &wire.Error{Rule: a.Frame.Kind.String() + " whose payload does not match its hash"}
+	if sha256.Sum256(payload.Inline) != frame.Hash {
+		return fsm.Payload{}, hashMismatch(frame)
 	}
-	a.Payload.Inline = body
-	if a.Frame.Kind != wire.Hello && size > 0 {
-		a.Payload.Number = s.c.p.config.Payloads.NextPayload()
+	if frame.Kind != wire.Hello && payload.Size > 0 {
+		payload.Number = s.c.p.config.Payloads.NextPayload()
 	}
-	return nil
+	return payload, nil
 }
 
-// offer asks the machine whether to read a large payload and, if so, reads it.
-// Nothing is allocated for it before.
-func (s *stream) offer(a *fsm.Arrived) (taken bool, err error) {
+func hashMismatch(frame *wire.Frame) error {
+	return &wire.Error{Rule: frame.Kind.String() + " whose payload does not match its hash"}
+}
+
+// offer asks the machine whether to read a large payload. Nothing is allocated
+// for it before.
+func (s *stream) offer(frame wire.Frame) (taken bool, err error) {
 	answer := make(chan bool, 1)
 	s.mu.Lock()
 	s.offered = answer
 	s.mu.Unlock()
-	if err := s.tell(fsm.Offered{Conn: a.Conn, Stream: a.Stream, Frame: a.Frame}); err != nil {
+	if err := s.tell(fsm.Offered{Conn: s.c.number, Stream: s.number, Frame: frame}); err != nil {
 		return false, err
 	}
 	select {
 	case taken = <-answer:
+		return taken, nil
 	case <-s.broken:
 		return false, errReset
 	case <-s.c.over:
 		return false, errClosed
 	}
-	if !taken {
-		return false, s.discard(a.Frame.Size)
-	}
-	return true, s.store(a)
 }
 
 // accept is the machine's Accept.
@@ -204,42 +215,47 @@ func (s *stream) discard(size uint64) error {
 }
 
 // store reads a large payload into the journal, hashing it on the way.
-func (s *stream) store(a *fsm.Arrived) error {
-	size := int64(a.Frame.Size)
+func (s *stream) store(frame *wire.Frame) (fsm.Payload, error) {
+	size := int64(frame.Size)
 	if size < 0 || size > s.c.p.config.MaxMessageSize {
-		return fmt.Errorf("%w: %s of %d bytes is beyond MaxMessageSize", errNotStored, a.Frame.Kind, a.Frame.Size)
+		return fsm.Payload{}, fmt.Errorf("%w: %s of %d bytes is beyond MaxMessageSize", errNotStored, frame.Kind, frame.Size)
 	}
 	number := s.c.p.config.Payloads.NextPayload()
 	w, err := s.c.p.config.Payloads.CreatePayload(number, size)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNotStored, err)
+		return fsm.Payload{}, fmt.Errorf("%w: %w", errNotStored, err)
 	}
+	if err := s.copyPayload(w, frame); err != nil {
+		w.Abort()
+		return fsm.Payload{}, err
+	}
+	if err := w.Finish(); err != nil {
+		return fsm.Payload{}, fmt.Errorf("%w: %w", errNotStored, err)
+	}
+	return fsm.Payload{Hash: frame.Hash, Size: size, Number: number}, nil
+}
+
+// copyPayload copies a payload and verifies it.
+func (s *stream) copyPayload(w io.Writer, frame *wire.Frame) error {
 	hash := sha256.New()
 	room := make([]byte, piece)
 	told := time.Now()
-	for left := size; left > 0; {
+	for left := int64(frame.Size); left > 0; {
 		n := min(left, piece)
 		s.beginPiece()
 		if _, err := io.ReadFull(s.in, room[:n]); err != nil {
-			w.Abort()
 			return err
 		}
 		hash.Write(room[:n])
 		if _, err := w.Write(room[:n]); err != nil {
-			w.Abort()
 			return fmt.Errorf("%w: %w", errNotStored, err)
 		}
 		left -= n
 		told = s.progress(told)
 	}
-	if wire.Hash(hash.Sum(nil)) != a.Frame.Hash {
-		w.Abort()
-		return &wire.Error{Rule: a.Frame.Kind.String() + " whose payload does not match its hash"}
+	if wire.Hash(hash.Sum(nil)) != frame.Hash {
+		return hashMismatch(frame)
 	}
-	if err := w.Finish(); err != nil {
-		return fmt.Errorf("%w: %w", errNotStored, err)
-	}
-	a.Payload = fsm.Payload{Hash: a.Frame.Hash, Size: size, Number: number}
 	return nil
 }
 
@@ -269,13 +285,13 @@ func (p pieces) Read(b []byte) (int, error) {
 }
 
 // negotiation is a new stream of the peer's while its protocol is negotiated.
-// The answers wait, to travel with the first frame that is sent, unless the
-// peer waits for them: it has asked for another protocol.
+// The answers are held back, to travel with the first frame that is sent, as
+// long as the peer has shown that it doesn't wait for them: it has sent more.
 type negotiation struct {
 	in   *bufio.Reader
 	out  io.Writer
 	held []byte
-	read bool
+	read bool // something was
 }
 
 func (n *negotiation) Write(b []byte) (int, error) {
@@ -284,29 +300,32 @@ func (n *negotiation) Write(b []byte) (int, error) {
 }
 
 func (n *negotiation) Read(b []byte) (int, error) {
-	if err := n.beforeRead(); err != nil {
+	if err := n.answer(); err != nil {
 		return 0, err
 	}
+	n.read = true
 	return n.in.Read(b)
 }
 
 // ReadByte spares the negotiation a slice for each byte of a length.
 func (n *negotiation) ReadByte() (byte, error) {
-	if err := n.beforeRead(); err != nil {
+	if err := n.answer(); err != nil {
 		return 0, err
 	}
+	n.read = true
 	return n.in.ReadByte()
 }
 
-func (n *negotiation) beforeRead() error {
-	if n.read && n.in.Buffered() == 0 && len(n.held) > 0 {
-		if _, err := n.out.Write(n.held); err != nil {
-			return err
-		}
-		n.held = nil
+// answer writes the answers if the peer may be waiting for them. It speaks
+// first: before anything was read there is nothing to wait for.
+func (n *negotiation) answer() error {
+	if !n.read || n.in.Buffered() > 0 || len(n.held) == 0 {
+		return nil
 	}
-	n.read = true
-	return nil
+	held := n.held
+	n.held = nil
+	_, err := n.out.Write(held)
+	return err
 }
 
 // Close is not the negotiation's to do.

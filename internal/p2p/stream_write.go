@@ -67,22 +67,18 @@ func (s *stream) flush() {
 	switch {
 	case !s.serving:
 		s.serving = s.c.start(s.serveOutbound)
-	case s.muxed == nil, s.writer != nil, s.isReset:
+	case s.muxed == nil, s.writing, s.isReset:
 	case len(s.queue) > 0 || s.last:
-		writer := make(chan struct{})
-		if s.c.start(func() { s.write(); close(writer) }) {
-			s.writer = writer
-		}
+		s.writing = s.c.start(s.write)
 	}
 }
 
 // awaitWriter waits until nothing is being written. Each write has a deadline.
 func (s *stream) awaitWriter() {
 	s.mu.Lock()
-	writer := s.writer
-	s.mu.Unlock()
-	if writer != nil {
-		<-writer
+	defer s.mu.Unlock()
+	for s.writing {
+		s.idle.Wait()
 	}
 }
 
@@ -92,6 +88,7 @@ func (s *stream) awaitWriter() {
 func (s *stream) serveOutbound() {
 	if err := s.open(); err != nil {
 		s.c.p.log.Debug("stream not opened", "peer", s.c.id, "error", err)
+		s.c.noteMemory(err)
 		s.finish(err)
 		return
 	}
@@ -132,13 +129,13 @@ func (s *stream) write() {
 	for {
 		s.mu.Lock()
 		batch, greeting := s.queue, s.greeting
-		s.queue = nil
 		if len(batch) == 0 && !s.last {
-			s.writer = nil
+			s.writing = false
+			s.idle.Broadcast()
 			s.mu.Unlock()
 			return
 		}
-		s.greeting = nil
+		s.queue, s.spare, s.greeting = s.spare, nil, nil
 		s.mu.Unlock()
 
 		err := s.writeFrames(greeting, batch)
@@ -151,6 +148,8 @@ func (s *stream) write() {
 			s.stopWriting(err)
 			return
 		}
+		clear(batch)
+		s.spare = batch[:0]
 	}
 }
 
@@ -158,7 +157,7 @@ func (s *stream) write() {
 // refused payload leaves that to the goroutine which read the refusal.
 func (s *stream) stopWriting(err error) {
 	s.mu.Lock()
-	s.closed, s.last, s.queue, s.writer = true, false, nil, nil
+	s.closed, s.last, s.queue = true, false, nil
 	if err != io.EOF {
 		s.fault = err
 	}
@@ -167,6 +166,10 @@ func (s *stream) stopWriting(err error) {
 		s.c.p.log.Debug("stream not written", "peer", s.c.id, "error", err)
 		s.reset()
 	}
+	s.mu.Lock()
+	s.writing = false
+	s.idle.Broadcast()
+	s.mu.Unlock()
 }
 
 // writeFrames writes frames, those that are small together in one write.

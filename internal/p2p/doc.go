@@ -1,0 +1,74 @@
+// Package p2p is the P2P protocol: all of libp2p behind three channels. It
+// knows connections, streams and frames; what a frame means is the business of
+// the state machine, whose actions it carries out and whose inputs it reports.
+//
+//	mediator   Sender ──▶ dispatch             Receiver      Priority
+//	                        │                      ▲             ▲
+//	           dial ◀───────┤ Dial                 │             │ notices:
+//	             │          │                      │             │ one goroutine
+//	             ▼          ▼ Send                 │             │
+//	         connection ── stream ── write      stream ── read   │
+//	             ▲                   │             ▲             │
+//	             │                   ▼             │             │
+//	  accept ────┘              yamux, Noise, TCP: libp2p ── gate┘
+//
+// # Goroutines
+//
+// One dispatches actions and never waits for a peer. Each listener has one that
+// accepts connections, each dial one until it has ended, each connection one
+// that accepts its streams, and each stream one that reads it. A stream has a
+// second one while there is something to write, and what is queued meanwhile
+// goes out in one write. A stream reports a frame before it reads the next, so
+// that a mediator which takes nothing holds up at most one frame of each stream,
+// and TCP the rest. [Protocol.Close] leaves no goroutine.
+//
+// # libp2p
+//
+// What is used lies below libp2p's host and below its swarm: the TCP transport,
+// the upgrader, Noise with yamux agreed upon within its handshake, and
+// multistream on each stream. Nothing else is linked in. Without Identify and
+// the swarm's bookkeeping a connection is made 1.5 times as fast. Dials use a
+// port of their own: from the listening port, two nodes that dial each other at
+// once would get in each other's way.
+//
+// # Streams
+//
+// The first frames of a stream that this node opens travel in one write with the
+// question for the protocol, and its answer with the first frame back. A payload
+// of up to [wire.MaxInline] bytes is read with its frame. A larger one is
+// offered to the machine first, and nothing is allocated for it before it is
+// accepted; then it is hashed and stored in pieces of 64 KiB. While one is being
+// written the stream is read, so that the peer can refuse it.
+//
+// A connection that is closed gracefully has each of its streams ended behind
+// what is queued, and is closed when the peer has ended them too. Closing at
+// once loses what the peer hasn't read: libp2p closes sockets with a reset.
+//
+// # Limits
+//
+// Whatever peers do stays below these. What hits one is told by the notice or
+// input named.
+//
+//	bound                         where                      what tells of it
+//	MaxConnections, …PerIP        gate, before Noise         ConnectionLimit
+//	MaxPendingHandshakes          gate, before Noise         ConnectionLimit
+//	5 a second from one IP        gate, before Noise         ConnectionLimit
+//	MaxConnectionsPerPeer         gate, after Noise          ConnectionLimit, DialFailed
+//	HandshakeTimeout              upgrader                   —
+//	the allow list                gate, frames and sends     StrangerRefused, DialFailed
+//	MaxStreamsPerConnection       accept of streams          ConnectionLimit; Closed
+//	MaxWindowMemory, …PerPeer     libp2p's resource manager  ConnectionLimit; Closed
+//	16 frames queued on a stream  Send                       Closed
+//	FrameTimeout                  reading and writing        MessageDropped; Closed
+//	MaxMessageSize                Accept                     MessageDropped; Closed
+//	1,024 inputs                  Receiver                   streams wait
+//	256 notices                   Priority                   put together and counted
+//
+// A place (an IPv4 address, an IPv6 /64) that the allow list names, or from which
+// an admitted peer has come, is spared the rate and has handshake slots of its
+// own. With the defaults a connection may have 256 streams each way; each costs
+// a goroutine and 4 KiB, and as much as its window lets the peer send ahead: 256
+// KiB, growing to 4 MiB while less than half of the peer's window memory is in
+// use. Connections and streams in libp2p's own resource manager are unlimited,
+// and its metrics are off, which cost 5% of an exchange.
+package p2p
