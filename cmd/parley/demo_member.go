@@ -40,7 +40,7 @@ func newDemoMember() *cobra.Command {
 	return &cobra.Command{
 		Use:    "demo-member DIRECTORY",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   oneArgument("DIRECTORY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := context.WithCancel(cmd.Context())
 			go func() {

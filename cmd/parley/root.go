@@ -70,6 +70,16 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// oneArgument is for commands that take one, and says which.
+func oneArgument(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError{fmt.Errorf("%s takes one argument, %s: see %s --help", cmd.CommandPath(), name, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
 // version is that of the module, as the Go tool recorded it.
 func version() string {
 	if build, ok := debug.ReadBuildInfo(); ok {
