@@ -41,7 +41,21 @@ func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 	if err := g.failure.check(); err != nil {
 		return nil, err
 	}
+	if err := g.settle(name); err != nil {
+		return nil, err
+	}
 	return g.own(name)(g.FS.Create(name, category))
+}
+
+// settle syncs the directory before a marker comes or goes. A marker's name says
+// which manifest counts. Pebble puts the manifest, the new marker and the end of
+// the old one into one sync, of which a crash may leave any part: a marker
+// without its manifest, or none.
+func (g *guard) settle(name string) error {
+	if !strings.HasPrefix(g.PathBase(name), "marker.") {
+		return nil
+	}
+	return syncDir(g.FS, g.PathDir(name))
 }
 
 func (g *guard) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -92,6 +106,9 @@ func (g *guard) Link(oldname, newname string) error {
 
 func (g *guard) Remove(name string) error {
 	if err := g.failure.check(); err != nil {
+		return err
+	}
+	if err := g.settle(name); err != nil {
 		return err
 	}
 	return g.FS.Remove(name)
