@@ -13,8 +13,7 @@ func (m *Member) answer() error {
 	var answered []parley.ID
 	for id, req := range m.open {
 		if m.differs(req) {
-			delete(m.open, id)
-			if err := m.handler.Reject(id, "sighash or nonces differ from this member's"); err != nil {
+			if err := m.reject(id, "sighash or nonces differ from this member's"); err != nil {
 				return err
 			}
 			continue
@@ -69,14 +68,25 @@ func (m *Member) differs(req openRequest) bool {
 	return r.partial != nil && !(bytes.Equal(req.Sighash, r.sighash) && bytes.Equal(req.AggregateNonce, r.aggregate[:]))
 }
 
-// reply sends an answer that is stored. That the handler has it already, or that
-// nobody wants it any more, is no failure.
+// reply sends an answer that is stored.
 func (m *Member) reply(id parley.ID, answer Answer) error {
 	body, err := encode(answer, m.committee.MessageSize)
 	if err != nil {
 		return err
 	}
-	err = m.handler.Reply(id, body)
+	return unlessOver(m.handler.Reply(id, body))
+}
+
+// reject refuses a request for good. Its dialer's signing ends there.
+func (m *Member) reject(id parley.ID, reason string) error {
+	delete(m.open, id)
+	m.logger.Warn("request rejected", "exchange", id, "reason", reason)
+	return unlessOver(m.handler.Reject(id, reason))
+}
+
+// unlessOver passes over what is no failure: that the handler had the answer
+// before a crash, or that nobody wants it any more.
+func unlessOver(err error) error {
 	if errors.Is(err, parley.ErrAnswered) || errors.Is(err, parley.ErrAbandoned) {
 		return nil
 	}

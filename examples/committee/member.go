@@ -114,7 +114,7 @@ func (m *Member) receiveRequest(event parley.Event) error {
 	}
 	req, err := m.committee.parseRequest(event.Body)
 	if err != nil {
-		return m.handler.Reject(event.ID, err.Error())
+		return m.reject(event.ID, err.Error())
 	}
 	m.open[event.ID] = openRequest{req, event.Peer}
 	return nil
@@ -198,8 +198,7 @@ func (m *Member) join() error {
 		switch signed := m.state.signatures[req.Transaction] != nil; {
 		case req.Attempt <= current.Attempt:
 		case req.Attempt > current.Attempt+1 || signed:
-			delete(m.open, id)
-			if err := m.handler.Reject(id, fmt.Sprintf("%s can't be begun: the member is at %s", req.Round, current)); err != nil {
+			if err := m.reject(id, fmt.Sprintf("%s can't be begun: the member is at %s", req.Round, current)); err != nil {
 				return err
 			}
 		default:

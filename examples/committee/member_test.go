@@ -19,7 +19,8 @@ type gathering struct {
 	disks     map[identity.ID]*disk
 	members   map[identity.ID]*Member
 	fates     map[identity.ID]*fate
-	failed    map[identity.ID]error // of members whose disk is full
+	failed    map[identity.ID]error // how members ended
+	mayFail   bool                  // members, which then stay down
 	now       time.Time
 }
 
@@ -59,13 +60,16 @@ func (g *gathering) turn(id identity.ID) (worked bool) {
 			panic(cause)
 		}
 	}()
+	if g.mayFail && g.failed[id] != nil {
+		return false
+	}
 	if g.members[id] == nil {
 		g.members[id] = g.open(id)
 	}
 	worked, err := g.members[id].Turn()
 	switch {
 	case err == nil:
-	case g.disks[id].full != nil:
+	case g.disks[id].full != nil || g.mayFail:
 		g.failed[id] = err
 		panic(crash{})
 	default:

@@ -16,7 +16,8 @@ import (
 type network struct {
 	t         *testing.T
 	rng       *rand.Rand
-	exchanges []*exchange // in the order in which they were made
+	exchanges []*exchange                           // in the order in which they were made
+	forge     func(x *exchange, body []byte) []byte // makes another reply of one, where set
 }
 
 type exchange struct {
@@ -112,7 +113,12 @@ func (n *node) CheckReceive() (parley.Event, bool) {
 }
 
 func (n *node) Reply(id parley.ID, body []byte) error {
-	return n.end(id, func(x *exchange) { x.answer = body })
+	return n.end(id, func(x *exchange) {
+		x.answer = body
+		if n.forge != nil {
+			x.answer = n.forge(x, body)
+		}
+	})
 }
 
 func (n *node) Reject(id parley.ID, reason string) error {
