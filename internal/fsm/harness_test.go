@@ -201,7 +201,7 @@ func (n *node) stream() Stream {
 	return n.peers
 }
 
-// frame is a frame and its payload, as the tests write it.
+// frame is a frame as the tests write it, and the payload of a HELLO.
 type frame struct {
 	wire.Frame
 	inline []byte
@@ -221,15 +221,17 @@ func (n *node) arrive(c Conn, s Stream, frames ...frame) Ready {
 // journal then.
 func (n *node) arrived(c Conn, s Stream, f frame) Arrived {
 	in := Arrived{Conn: c, Stream: s, Frame: f.Frame}
-	if size := int64(f.PayloadSize()); f.Kind == wire.Hello || f.PayloadSize() > 0 {
-		in.Payload = Payload{Hash: f.Hash, Size: size}
-		if f.Kind != wire.Hello {
-			n.number++
-			in.Payload.Number = n.number
-		}
-		if f.inline != nil {
-			in.Payload.Inline = f.inline
-		} else if size <= wire.MaxInline {
+	size := int64(f.PayloadSize())
+	switch {
+	case f.Kind == wire.Hello:
+		in.Payload = Payload{Hash: f.Hash, Size: size, Inline: f.inline}
+	case f.Kind != wire.Request && f.Kind != wire.Reply:
+	case size == 0:
+		in.Payload = Payload{Hash: f.Hash}
+	default:
+		n.number++
+		in.Payload = Payload{Hash: f.Hash, Size: size, Number: n.number}
+		if size <= wire.MaxInline {
 			in.Payload.Inline = make([]byte, size)
 		} else {
 			n.payloads[n.number] = true

@@ -1,0 +1,587 @@
+package fsm
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// world is everything around one machine: an application, two peers that speak
+// the protocol well, badly or falsely, connections that break, and a disk that
+// forgets what wasn't synced. What happens next is chosen by eight bytes a step,
+// so that a failure can be cut down to its shortest cause.
+type world struct {
+	*node
+	links   map[Conn]*link
+	dialing []Peer
+	remotes map[Peer]*remote
+	tags    int
+	calls   Call
+	staged  map[Call][]Outgoing // large payloads that a refused call leaves to be dropped
+	answers map[Call]Payload
+
+	toldOnce  map[Name]bool      // outcomes told in this run
+	asked     map[string]bool    // requests told in this run, by name, epoch and number
+	committed map[Name]bool      // durably: never to be told again
+	commits   map[Call]Name      // waited for
+	history   []string           // what happened, for a reader of the failure
+	late      map[Stream]bool    // a frame came on it after it was reset here
+	offers    map[Stream]Offered // undecided
+	ended     map[Stream]bool    // in this turn: what is sent on them wasn't known to be in vain
+
+	bytes []byte
+}
+
+// link is a connection as the P2P protocol sees it.
+type link struct {
+	id      Conn
+	peer    Peer
+	closing bool
+	clean   bool
+	streams []Stream // open, of both sides
+	over    []Stream // ended
+	greeted uint64   // the epoch of the last HELLO that was sent on it
+	reading map[Stream]Offered
+}
+
+// remote is a peer in both its roles.
+type remote struct {
+	epoch, next uint64
+	asked       []Send // REQUEST, RESUME and CANCEL that it was sent
+	answered    []Send // REPLY and REJECT that it was sent
+}
+
+func smallWorld(c *Config) {
+	c.MaxQueuedPerPeer, c.MaxQueued, c.MaxOpenPerPeer, c.MaxOpen = 6, 9, 4, 6
+	c.MaxMessageSize, c.MaxStoredPerPeer, c.MaxStored = 100_000, 250_000, 400_000
+	c.MaxStreams, c.History, c.HistoryAge = 3, 4, time.Hour
+	c.DisconnectionTimeout = 20 * second
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{
+		node: newNode(t, smallWorld), links: map[Conn]*link{}, remotes: map[Peer]*remote{},
+		staged: map[Call][]Outgoing{}, answers: map[Call]Payload{}, commits: map[Call]Name{},
+		toldOnce: map[Name]bool{}, asked: map[string]bool{}, committed: map[Name]bool{}, late: map[Stream]bool{}, offers: map[Stream]Offered{},
+		ended: map[Stream]bool{},
+	}
+	for _, p := range []Peer{alice, bob} {
+		w.remotes[p] = &remote{epoch: 5, next: 1}
+		w.m.Step(w.now, Listed{p})
+	}
+	w.finish()
+	return w
+}
+
+// choose takes the next of the step's bytes: a number below n.
+func (w *world) choose(n int) int {
+	if len(w.bytes) == 0 || n <= 1 {
+		return 0
+	}
+	b := int(w.bytes[0])
+	w.bytes = w.bytes[1:]
+	return b % n
+}
+
+func oneOf[T any](w *world, all []T) (one T, ok bool) {
+	if len(all) == 0 {
+		return one, false
+	}
+	return all[w.choose(len(all))], true
+}
+
+// stepSize is how many bytes choose what one step is.
+const stepSize = 8
+
+// run plays a whole story.
+func (w *world) run(story [][]byte) {
+	w.t.Helper()
+	defer func() {
+		if broken := recover(); broken != nil && broken != errFailed {
+			w.fail("panic: %v\n%s", broken, debug.Stack())
+		} else if broken != nil {
+			panic(broken)
+		}
+	}()
+	for i, step := range story {
+		w.bytes = step
+		w.act()
+		if w.choose(4) != 0 || i == len(story)-1 {
+			w.finish()
+		}
+	}
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	from := max(0, len(w.history)-60)
+	w.t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), strings.Join(w.history[from:], "\n"))
+}
+
+func (w *world) note(format string, args ...any) {
+	w.history = append(w.history, fmt.Sprintf(format, args...))
+}
+
+func (w *world) do(in Input) {
+	w.note("%s %s", w.now.Sub(morning), inputName(in))
+	w.m.Step(w.now, in)
+}
+
+// act is one step: what the application, a peer, the network or time does.
+func (w *world) act() {
+	acts := []struct {
+		weight int
+		act    func()
+	}{
+		{20, w.enqueue}, {16, w.respond}, {4, w.refuse}, {8, w.cancel}, {14, w.deliver}, {8, w.commit}, {1, w.hangup},
+		{3, w.renew}, {2, w.forget}, {2, w.unlist}, {4, w.list}, {1, w.setFull}, {1, w.unwait},
+		{18, w.dialled}, {12, w.connected}, {12, w.closed}, {3, w.breaks}, {6, w.streamEnds}, {2, w.progress},
+		{46, w.responds}, {46, w.asks}, {14, w.uploaded}, {14, w.tick}, {10, w.pause}, {2, w.restarts}, {3, w.crashes},
+	}
+	at := w.choose(256)
+	for _, a := range acts {
+		if at -= a.weight; at < 0 {
+			a.act()
+			return
+		}
+	}
+	w.tick()
+}
+
+func (w *world) peer() Peer { return []Peer{alice, alice, bob}[w.choose(3)] }
+
+// size is that of a payload; the largest is more than any side takes.
+func (w *world) size() int64 { return []int64{20, 0, 20, largeSize, 20, 120_000}[w.choose(6)] }
+
+func (w *world) payload(size int64, text string) Payload {
+	p := Payload{Hash: hashOf(fmt.Sprint(text, size)), Size: size}
+	if size == 0 {
+		p.Hash = hashOf("")
+		return p
+	}
+	w.number++
+	p.Number = w.number
+	if size <= wire.MaxInline {
+		p.Inline = make([]byte, size)
+	} else {
+		w.payloads[p.Number] = true
+	}
+	return p
+}
+
+func (w *world) enqueue() {
+	w.calls++
+	in := Enqueue{Call: w.calls}
+	for range 1 + w.choose(2) {
+		w.tags++
+		o := Outgoing{
+			Peer: w.peer(), Tag: tag(w.tags), Lane: []string{"", "lane", ""}[w.choose(3)], Dialable: true,
+			Payload: w.payload(min(w.size(), 100_000), fmt.Sprint("request ", w.tags)),
+		}
+		switch w.choose(8) {
+		case 1:
+			o.Deadline = w.now.Add(3 * second)
+		case 2:
+			o.Key = "key"
+		case 3:
+			o.Waited = true
+		case 4:
+			o.Addresses = []string{"there"}
+		}
+		in.Requests = append(in.Requests, o)
+	}
+	w.staged[in.Call] = in.Requests
+	w.do(in)
+}
+
+// names are those of exchanges in an order that doesn't change.
+func (w *world) names(ours bool) []Name {
+	var all []Name
+	if ours {
+		for _, x := range w.m.made {
+			all = append(all, x.name)
+		}
+	} else {
+		for name := range w.m.got {
+			all = append(all, name)
+		}
+	}
+	for name := range w.m.history.names {
+		if (name.Dialer == us) == ours {
+			all = append(all, name)
+		}
+	}
+	slices.SortFunc(all, func(a, b Name) int {
+		return cmp.Or(cmp.Compare(a.Dialer, b.Dialer), cmp.Compare(string(a.Tag[:]), string(b.Tag[:])))
+	})
+	return all
+}
+
+func (w *world) respond() {
+	name, ok := oneOf(w, w.names(false))
+	if !ok {
+		return
+	}
+	w.calls++
+	in := Respond{Call: w.calls, Name: name, Payload: w.payload(min(w.size(), 100_000), "reply")}
+	if w.choose(6) == 1 {
+		in.Name, in.Peer = Name{}, w.peer()
+	}
+	w.answers[in.Call] = in.Payload
+	w.do(in)
+}
+
+func (w *world) refuse() {
+	if name, ok := oneOf(w, w.names(false)); ok {
+		w.do(Refuse{Name: name, Reason: []string{"no", ""}[w.choose(2)]})
+	}
+}
+
+func (w *world) cancel() {
+	if name, ok := oneOf(w, w.names(true)); ok {
+		w.do(Cancel{Name: name})
+	}
+}
+
+func (w *world) commit() {
+	if name, ok := oneOf(w, w.names(true)); ok {
+		w.calls++
+		if x := w.m.made[name.Tag]; x != nil && x.outcome != 0 {
+			w.commits[w.calls] = name
+		}
+		w.do(Commit{Call: w.calls, Name: name})
+	}
+}
+
+func (w *world) hangup() { w.do(Hangup{w.peer()}) }
+func (w *world) renew()  { w.do(Renew{Peer: w.peer()}) }
+func (w *world) unlist() { w.do(Unlisted{w.peer()}) }
+func (w *world) list()   { w.do(Listed{w.peer()}) }
+
+func (w *world) forget() {
+	if name, ok := oneOf(w, w.names(false)); ok {
+		w.do(Forget{Name: name})
+	}
+}
+
+func (w *world) setFull() {
+	full := w.choose(3) == 1
+	w.note("disk full: %v", full)
+	w.m.SetFull(w.now, full)
+}
+
+func (w *world) unwait() {
+	if name, ok := oneOf(w, w.names(true)); ok {
+		w.note("unwait %x", name.Tag[12:])
+		delete(w.toldOnce, name) // to a call that has gone, perhaps
+		w.m.Unwait(name)
+	}
+}
+
+// deliver hands events to the application, which may only be done with what is
+// durable.
+func (w *world) deliver() {
+	w.finish()
+	stored := w.disk()
+	for range 1 + w.choose(3) {
+		take := w.m.Deliver
+		if w.choose(4) == 1 {
+			take = w.m.DeliverWaited
+		}
+		d, ok := take()
+		if !ok {
+			return
+		}
+		w.note("told: %v %x redelivered %v", d.Kind, d.Name.Tag[12:], d.Redelivered)
+		switch d.Kind {
+		case RequestReceived:
+			y := w.m.got[d.Name]
+			if y == nil || stored.got[d.Name] == nil {
+				w.fail("a request is handed out that isn't open and durable")
+			}
+			once := fmt.Sprint(d.Name, y.peer.responder.epoch, y.seq)
+			if w.asked[once] {
+				w.fail("a request is handed out twice in one run")
+			}
+			w.asked[once] = true
+			if w.choose(4) != 1 {
+				w.do(Taken{d.Name})
+			}
+		case RequestAbandoned:
+			if w.m.got[d.Name] != nil && w.m.got[d.Name].offered {
+				w.fail("an open request is told as abandoned")
+			}
+		default:
+			if x := stored.made[d.Name.Tag]; x == nil || x.outcome == 0 {
+				w.fail("an outcome is told that isn't durable")
+			}
+			if w.toldOnce[d.Name] || w.committed[d.Name] {
+				w.fail("an outcome is told again: in this run %v, committed %v", w.toldOnce[d.Name], w.committed[d.Name])
+			}
+			if d.Payload.Number != 0 && !w.payloads[d.Payload.Number] {
+				w.fail("a reply is told whose payload was dropped")
+			}
+			w.toldOnce[d.Name] = true
+		}
+	}
+}
+
+// The network.
+
+func (w *world) open() []*link {
+	all := slices.Collect(maps.Values(w.links))
+	slices.SortFunc(all, func(a, b *link) int { return cmp.Compare(a.id, b.id) })
+	return all
+}
+
+func (w *world) up() []*link {
+	return slices.DeleteFunc(w.open(), func(l *link) bool { return l.closing })
+}
+
+func (w *world) dialled() {
+	if len(w.dialing) == 0 {
+		w.connected()
+		return
+	}
+	p := w.dialing[0]
+	w.dialing = w.dialing[1:]
+	switch w.choose(6) {
+	case 1:
+		w.do(DialFailed{Peer: p, Err: errors.New("nobody there")})
+	case 2:
+		w.do(DialFailed{Peer: p, Err: fmt.Errorf("dial: %w", ErrNoAddress)})
+	default:
+		w.link(p, true)
+	}
+}
+
+func (w *world) connected() {
+	if len(w.links) < 4 {
+		w.link(w.peer(), false)
+	}
+}
+
+func (w *world) link(p Peer, dialed bool) {
+	w.conns++
+	w.links[w.conns] = &link{id: w.conns, peer: p, reading: map[Stream]Offered{}}
+	w.do(Connected{Conn: w.conns, Peer: p, Dialed: dialed, Address: string(p)})
+}
+
+// closed ends a connection that this node closes.
+func (w *world) closed() {
+	for _, l := range w.open() {
+		if l.closing {
+			w.end(l, l.clean && w.choose(4) != 1)
+			return
+		}
+	}
+}
+
+func (w *world) breaks() {
+	if l, ok := oneOf(w, w.open()); ok {
+		w.end(l, false)
+	}
+}
+
+func (w *world) end(l *link, clean bool) {
+	delete(w.links, l.id)
+	for _, s := range l.streams {
+		delete(w.offers, s)
+	}
+	w.do(Disconnected{Conn: l.id, Clean: clean, Err: errors.New("closed")})
+}
+
+func (w *world) streamEnds() {
+	if l, ok := oneOf(w, w.open()); ok {
+		if s, ok := oneOf(w, l.streams); ok {
+			w.dropStream(l, s)
+			w.do(Closed{Conn: l.id, Stream: s})
+		}
+	}
+}
+
+func (w *world) dropStream(l *link, s Stream) {
+	w.ended[s] = true
+	l.over = append(l.over, s)
+	l.streams = slices.DeleteFunc(l.streams, func(other Stream) bool { return other == s })
+	delete(l.reading, s)
+	delete(w.offers, s)
+}
+
+func (w *world) progress() {
+	if l, ok := oneOf(w, w.open()); ok {
+		if s, ok := oneOf(w, l.streams); ok {
+			w.do(Progress{Conn: l.id, Stream: s})
+		}
+	}
+}
+
+// uploaded brings a large payload that was accepted, or one that could not be stopped.
+func (w *world) uploaded() {
+	for _, l := range w.open() {
+		for _, s := range slices.Sorted(maps.Keys(l.reading)) {
+			o := l.reading[s]
+			delete(l.reading, s)
+			w.do(w.arrived(l.id, s, frame{o.Frame, nil}))
+			return
+		}
+	}
+}
+
+// Time.
+
+func (w *world) tick() {
+	w.finish()
+	if at := w.ready.Deadline; !at.IsZero() && at.After(w.now) {
+		w.now = at
+	}
+	w.do(Tick{})
+}
+
+func (w *world) pause() {
+	w.now = w.now.Add([]time.Duration{time.Millisecond, second, 2 * second, 11 * second, 30 * second}[w.choose(5)])
+	w.do(Tick{})
+}
+
+// restarts ends the process in order: everything durable must be there again.
+func (w *world) restarts() {
+	w.finish()
+	before := w.m.view()
+	w.note("restart")
+	w.begin(false)
+	if diff := gocmp.Diff(before, w.m.view()); diff != "" {
+		w.fail("restored otherwise (-before +after):\n%s", diff)
+	}
+}
+
+// crashes loses what wasn't synced, and the turn that wasn't over.
+func (w *world) crashes() {
+	w.note("crash")
+	w.m.Ready(w.now)
+	w.begin(true)
+}
+
+func (w *world) begin(crash bool) {
+	clear(w.links)
+	clear(w.toldOnce)
+	clear(w.asked)
+	clear(w.staged)
+	clear(w.answers)
+	clear(w.commits)
+	clear(w.offers)
+	w.dialing = nil
+	w.restart(crash)
+	w.look()
+	for _, p := range []Peer{alice, bob} {
+		if w.choose(8) != 1 {
+			w.do(Listed{p})
+		}
+	}
+}
+
+// finish ends the turn and does what it says.
+func (w *world) finish() {
+	w.t.Helper()
+	w.ready = w.m.Ready(w.now)
+	w.apply()
+	w.look()
+	clear(w.ended)
+}
+
+// apply writes the batch, and settles calls whose payloads were staged.
+func (w *world) apply() {
+	r := w.ready
+	for _, record := range r.Batch.Records {
+		if record.Value == nil {
+			delete(w.written, string(record.Key))
+		} else {
+			w.written[string(record.Key)] = record.Value
+		}
+	}
+	for _, p := range r.Batch.Payloads {
+		w.payloads[p.Number] = true
+	}
+	for _, number := range r.Batch.Drop {
+		delete(w.payloads, number)
+	}
+	if r.Batch.Sync {
+		w.durable = maps.Clone(w.written)
+	}
+	for _, a := range r.Answers {
+		for i, o := range w.staged[a.Call] {
+			if a.Err != nil || a.Names[i].Tag != o.Tag {
+				delete(w.payloads, o.Payload.Number)
+			}
+		}
+		if p, ok := w.answers[a.Call]; ok && (a.Err != nil || len(a.Names) == 0) {
+			delete(w.payloads, p.Number)
+		}
+		if name, ok := w.commits[a.Call]; ok && a.Err == nil {
+			w.committed[name] = true
+		}
+		delete(w.staged, a.Call)
+		delete(w.answers, a.Call)
+		delete(w.commits, a.Call)
+	}
+}
+
+// look checks everything that can be seen of a turn.
+func (w *world) look() {
+	w.t.Helper()
+	for _, a := range w.ready.Actions {
+		w.note("    %s", actionName(a))
+	}
+	for _, n := range w.ready.Notices {
+		w.note("    notice %v: %s", n.Kind, n.Detail)
+	}
+	if broken := w.m.broken(); broken != "" {
+		w.fail("the machine contradicts itself: %s", broken)
+	}
+	for _, a := range w.ready.Actions {
+		w.heed(a)
+	}
+	w.ready.Actions = nil
+	for s, o := range w.offers {
+		c := w.m.conns[o.Conn]
+		held := c != nil && slices.ContainsFunc(c.held, func(in Input) bool { return streamOf(in) == s })
+		if c != nil && c.state == ConnUp && !held && !w.late[s] {
+			w.fail("%s is neither accepted nor refused", inputName(o))
+		}
+	}
+	w.checkPayloads()
+}
+
+// checkPayloads: a payload is in the journal exactly as long as a record names
+// it. What is on its way in or was staged for a call isn't named yet.
+func (w *world) checkPayloads() {
+	r := Restore(w.m.config)
+	for k, v := range w.written {
+		if err := r.Record([]byte(k), v); err != nil {
+			w.fail("a record can't be read: %v", err)
+		}
+	}
+	r.Done(w.now)
+	for number := range w.payloads {
+		if !r.Named(number) {
+			w.fail("payload %d stays in the journal, and no record names it", number)
+		}
+	}
+	for number := range r.numbers {
+		if !w.payloads[number] {
+			w.fail("a record names payload %d, which isn't in the journal", number)
+		}
+	}
+}
+
+// disk is the machine that would be restored after a crash now.
+func (w *world) disk() *Machine { return restored(w.t, w.m.config, w.durable, w.now) }
