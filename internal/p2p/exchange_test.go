@@ -3,8 +3,10 @@ package p2p
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
@@ -286,7 +288,7 @@ func TestStreamsAreLimited(t *testing.T) {
 			a, b := newNode(t), newNode(t, change)
 			a.admit(b)
 			b.admit(a)
-			ac, bc := connect(a, b)
+			ac, _ := connect(a, b)
 			request, payload := a.request(1, []byte("x"))
 			for i := range fsm.Stream(3) {
 				a.do(fsm.Send{Conn: ac, Stream: 2*i + 2, Frame: request, Payload: payload})
@@ -301,7 +303,6 @@ func TestStreamsAreLimited(t *testing.T) {
 			default:
 				t.Fatalf("got %+v", got)
 			}
-			_ = bc
 		})
 	}
 	t.Run("those of this node too", func(t *testing.T) {
@@ -378,5 +379,55 @@ func TestFramesQueuedTogetherAreOneWrite(t *testing.T) {
 	read, err := s.Read(got) // yamux hands out one of its frames at a time
 	if err != nil || !bytes.Equal(got[:read], all) {
 		t.Errorf("read %q: %v", got[:read], err)
+	}
+}
+
+func TestGracefulDisconnectionDoesNotWaitForEver(t *testing.T) {
+	n, peer := newNode(t, func(c *Config) { c.CloseTimeout = 50 * time.Millisecond }), newRawPeer(t)
+	c, conn := peer.dial(n)
+	peer.send(c, appendFrames(t, nil, ack(wire.OfReply, wire.Frame{Epoch: 1, Seq: 1, Hash: wire.Hash{1}})))
+	want[fsm.Arrived](n)
+	n.do(fsm.Disconnect{Conn: conn, Graceful: true}) // and the peer doesn't end its side
+	if got := want[fsm.Disconnected](n); got.Clean || got.Err != nil {
+		t.Errorf("disconnected %+v", got)
+	}
+}
+
+func TestDisconnectingAnIdleConnectionIsClean(t *testing.T) {
+	a, b := pair(t)
+	ac, _ := connect(a, b)
+	a.do(fsm.Disconnect{Conn: ac, Graceful: true}, fsm.Disconnect{Conn: ac, Graceful: true})
+	if got := want[fsm.Disconnected](a); !got.Clean || got.Err != nil {
+		t.Errorf("disconnected %+v", got)
+	}
+	if got := want[fsm.Disconnected](b); got.Clean || got.Err != nil {
+		t.Errorf("the other side: %+v", got)
+	}
+	// Actions on what is gone are nothing.
+	request, payload := a.request(1, []byte("x"))
+	a.do(
+		fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload},
+		fsm.Accept{Conn: ac, Stream: 2}, fsm.Reset{Conn: ac, Stream: 2}, fsm.Disconnect{Conn: ac})
+	a.do()
+	a.quiet()
+}
+
+func TestOperatorDisconnectsAndShuns(t *testing.T) {
+	a, b := pair(t)
+	connect(a, b)
+	a.DisconnectPeer(b.peer())
+	if got := want[fsm.Disconnected](a); got.Err != nil {
+		t.Errorf("disconnected %+v", got)
+	}
+	want[fsm.Disconnected](b)
+	connect(a, b)
+	a.Shun(b.peer())
+	if got := want[fsm.Disconnected](a); !errors.Is(got.Err, ErrShunned) {
+		t.Errorf("disconnected %+v", got)
+	}
+	want[fsm.Disconnected](b)
+	a.do(fsm.Dial{Peer: b.peer()})
+	if got := want[fsm.DialFailed](a); !errors.Is(got.Err, ErrShunned) {
+		t.Errorf("dialled: %v", got.Err)
 	}
 }

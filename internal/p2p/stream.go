@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"sync"
@@ -68,6 +69,7 @@ func newStream(c *connection, number fsm.Stream) *stream {
 		ended:   make(chan struct{}),
 	}
 	s.idle.L = &s.mu
+	s.in = bufio.NewReaderSize(pieces{s}, readBuffer)
 	return s
 }
 
@@ -131,6 +133,7 @@ func (s *stream) finish(err error) {
 	if !orderly {
 		s.reset()
 	}
+	s.flush()
 	s.awaitWriter()
 	if (s.mine || s.known) && !s.c.leaving() {
 		s.report(fsm.Closed{Conn: s.c.number, Stream: s.number})

@@ -29,7 +29,6 @@ type reading struct {
 // serveInbound negotiates the protocol of a stream that the peer opened and
 // reads it.
 func (s *stream) serveInbound() {
-	s.startReading()
 	s.beginPiece()
 	n := &negotiation{in: s.in, out: s.muxed}
 	_, _, err := s.c.p.protocols.Negotiate(n)
@@ -47,15 +46,8 @@ func (s *stream) serveInbound() {
 	s.readFrames()
 }
 
-func (s *stream) startReading() {
-	s.in = bufio.NewReaderSize(pieces{s}, readBuffer)
-}
-
 // readFrames reads frames until the stream ends.
 func (s *stream) readFrames() {
-	if s.in == nil {
-		s.startReading()
-	}
 	frames := wire.NewDecoder(s.in)
 	var err error
 	for err == nil {
