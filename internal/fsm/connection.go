@@ -39,6 +39,7 @@ type connection struct {
 
 	progress  time.Time // when anything last moved
 	idleSince time.Time // zero while an exchange is open
+	leaving   bool      // it is being closed gracefully
 	useful    bool      // something was acknowledged on it
 	timer     timer
 }
@@ -96,12 +97,7 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 		m.gone(now, s)
 	}
 	switch {
-	case in.Clean && !p.busy():
-		p.failures = 0
-		if p.dialer.unconfirmed && len(p.conns) == 0 && len(p.dialer.open) == 0 {
-			p.dialer.unconfirmed = false // the peer had read the last acknowledgement
-			m.save(&p.dialer)
-		}
+	case c.leaving: // nothing was left to do on it
 	case !p.busy() && c.useful:
 		p.failures = 0
 	case !p.busy(): // the peer had something to say, and has said it
@@ -109,6 +105,10 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 		p.failures = 1
 	default:
 		p.failures++
+	}
+	if in.Clean && p.dialer.unconfirmed && len(p.conns) == 0 && len(p.dialer.open) == 0 {
+		p.dialer.unconfirmed = false // the peer had read the last acknowledgement
+		m.save(&p.dialer)
 	}
 	p.dialer.confirm = p.dialer.confirm || !in.Clean && p.dialer.unconfirmed
 	p.dialer.waiting = nil // for a stream: they start again with all other heads
@@ -237,7 +237,7 @@ func (m *Machine) hangUp(c *connection, graceful bool) {
 
 func (m *Machine) disconnect(c *connection, how Disconnect) {
 	if c.state == ConnUp {
-		c.state = ConnClosing
+		c.state, c.leaving = ConnClosing, how.Graceful
 		c.held = nil
 		m.wakeAt(&c.timer, time.Time{})
 		m.act(how)

@@ -48,11 +48,12 @@ type Machine struct {
 	lastStream  Stream
 	ordinal     uint64 // of arrivals and outcomes, durable order
 
-	ready   Ready
-	kept    uint64    // the number of the payload that was stored last
-	unsaved []durable // changed since the last Ready
-	touched []*peer   // whose connections are to be looked at
-	stats   Stats
+	ready        Ready
+	endsUnsynced bool      // exchanges of peers ended that a crash would bring back
+	kept         uint64    // the number of the payload that was stored last
+	unsaved      []durable // changed since the last Ready
+	touched      []*peer   // whose connections are to be looked at
+	stats        Stats
 }
 
 // New makes an empty machine that admits nobody.
@@ -135,6 +136,7 @@ func (m *Machine) Ready(now time.Time) Ready {
 	m.withhold()
 
 	out := m.ready
+	m.endsUnsynced = m.endsUnsynced && !out.Batch.Sync
 	if len(m.timers) > 0 {
 		out.Deadline = m.timers[0].at
 	}

@@ -62,6 +62,8 @@ func (m *Machine) helloArrived(now time.Time, s *stream, f *wire.Frame, payload 
 	}
 	if changed {
 		m.save(r)
+	}
+	if changed || m.endsUnsynced {
 		m.sync()
 	}
 	m.send(s, wire.Frame{Kind: wire.Welcome, Epoch: r.epoch, Next: r.seen()}, Payload{})
@@ -89,6 +91,7 @@ func (m *Machine) endBelow(now time.Time, p *peer, low uint64) {
 	}
 	if r.ended.add(1, low-1) {
 		m.save(r)
+		m.endsUnsynced = true
 	}
 }
 
@@ -187,6 +190,7 @@ func (m *Machine) endInbound(now time.Time, y *inbound, end ResponderState) {
 	m.drop(&y.reply)
 	r.ended.add(y.seq, y.seq)
 	m.save(r)
+	m.endsUnsynced = true
 	m.save(y) // which deletes its record
 	if was != Receiving {
 		m.remember(now, y.summary())
