@@ -23,26 +23,31 @@ func serve(t testing.TB, n *node, answer func(context.Context, *parley.Request) 
 	})
 }
 
-// untilBusy waits until somebody else receives.
-func (n *node) untilBusy() {
+// receiveBeside has another goroutine receive, and returns once it waits. The
+// channel gives what its Receive ended with.
+func (n *node) receiveBeside(ctx context.Context) <-chan error {
 	n.t.Helper()
+	ended := make(chan error, 1)
+	go func() {
+		err := parley.ErrBusy
+		for errors.Is(err, parley.ErrBusy) { // with the question below
+			_, err = n.Receive(ctx)
+		}
+		ended <- err
+	}()
 	over, cancel := context.WithCancel(n.t.Context())
 	cancel()
 	n.until("somebody receives", func() bool {
 		_, err := n.Receive(over)
 		return errors.Is(err, parley.ErrBusy)
 	})
+	return ended
 }
 
 func TestEventsHaveOneConsumer(t *testing.T) {
 	alice, bob := pair(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		_, err := bob.Receive(ctx)
-		ended <- err
-	}()
-	bob.untilBusy()
+	ended := bob.receiveBeside(ctx)
 	if e, ok := bob.CheckReceive(); ok {
 		t.Fatalf("CheckReceive gives %v beside Receive", e.Kind)
 	}

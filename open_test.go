@@ -71,20 +71,11 @@ func TestCloseEndsEverything(t *testing.T) {
 	alice, bob := pair(t, onDisk(t))
 	alice.ask(bob, "taken from the network, not by the application")
 	bob.until("it is stored", func() bool { return bob.Stats().Requests == 1 })
-	ended := make(chan error, 2)
-	go func() {
-		for {
-			if _, err := alice.Receive(t.Context()); err != nil {
-				ended <- err
-				return
-			}
-		}
-	}()
+	received, called := alice.receiveBeside(t.Context()), make(chan error, 1)
 	go func() {
 		_, err := alice.Call(t.Context(), bob.PeerID(), bob.address, nil)
-		ended <- err
+		called <- err
 	}()
-	alice.untilBusy()
 	alice.until("the call waits", func() bool { return len(alice.Exchanges()) == 2 })
 	for _, n := range []*node{alice, bob} {
 		for range 2 {
@@ -93,9 +84,9 @@ func TestCloseEndsEverything(t *testing.T) {
 			}
 		}
 	}
-	for range cap(ended) {
+	for what, ended := range map[string]<-chan error{"Receive": received, "Call": called} {
 		if err := <-ended; !errors.Is(err, parley.ErrClosed) {
-			t.Errorf("what waited ended with %v", err)
+			t.Errorf("%s, which waited, ended with %v", what, err)
 		}
 	}
 
