@@ -75,7 +75,7 @@ func TestFlippedBitIsFound(t *testing.T) {
 	}
 	for name, disk := range map[string]*vfs.MemFS{"crashed": crashed, "closed": closed} {
 		t.Run(name, func(t *testing.T) {
-			flip(t, disk, want, 150)
+			flip(t, disk, want, 60)
 		})
 	}
 }
@@ -95,19 +95,19 @@ func TestFlippedBitIsFoundInLongLogs(t *testing.T) {
 		}
 	}
 	mustClose(t, w.j)
-	t.Run("several blocks", func(t *testing.T) { flip(t, closed, w.states[len(w.states)-1], 60) })
+	t.Run("several blocks", func(t *testing.T) { flip(t, closed, w.states[len(w.states)-1], 25) })
 
 	memory := vfs.NewCrashableMem()
 	disk := newFaultyDisk(memory)
 	w = newWorkload(t)
 	w.j = mustOpen(t, memDir, disk)
 	held := make(chan struct{})
-	disk.only = func(op errorfs.Op) bool {
+	disk.concern(func(op errorfs.Op) bool {
 		if strings.HasSuffix(op.Path, ".sst") {
 			<-held
 		}
 		return false
-	}
+	})
 	for range 12 { // in all more than a memory table holds
 		b := w.j.Batch()
 		number := w.j.NextPayload()
@@ -130,7 +130,7 @@ func TestFlippedBitIsFoundInLongLogs(t *testing.T) {
 	if logs < 2 {
 		t.Fatalf("there are %d logs, want at least 2", logs)
 	}
-	t.Run("several logs", func(t *testing.T) { flip(t, crashed, w.states[len(w.states)-1], 12) })
+	t.Run("several logs", func(t *testing.T) { flip(t, crashed, w.states[len(w.states)-1], 6) })
 }
 
 // flip flips single bits, at so many places of every file, each in a copy of

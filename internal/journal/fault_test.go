@@ -31,7 +31,10 @@ func newFaultyDisk(disk vfs.FS) *faultyDisk {
 }
 
 func (f *faultyDisk) judge(op errorfs.Op) error {
-	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose || !f.only(op) {
+	f.mu.Lock()
+	only := f.only
+	f.mu.Unlock()
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpFileClose || !only(op) {
 		return nil
 	}
 	f.mu.Lock()
@@ -45,6 +48,14 @@ func (f *faultyDisk) judge(op errorfs.Op) error {
 	return syscall.ENOSPC
 }
 
+// concern limits what is counted and refused to some operations.
+func (f *faultyDisk) concern(only func(op errorfs.Op) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.only = only
+}
+
+// set refuses the operations from one number until another, counted from now.
 func (f *faultyDisk) set(from, until int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,7 +76,7 @@ func TestFaultyDisk(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			failures := 0
-			for from := 0; ; from += 3 {
+			for from := 0; ; from += 5 {
 				memory := vfs.NewCrashableMem()
 				disk := newFaultyDisk(memory)
 				disk.set(from, c.until(from))
@@ -136,9 +147,9 @@ func TestFailedSyncFailsTheJournal(t *testing.T) {
 	disk := newFaultyDisk(vfs.NewMem())
 	j := mustOpen(t, memDir, disk)
 	set(t, j, true, "a", "1")
-	disk.only = func(op errorfs.Op) bool {
+	disk.concern(func(op errorfs.Op) bool {
 		return strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSync)
-	}
+	})
 	disk.set(0, 1)
 	b := j.Batch()
 	b.Set([]byte("b"), []byte("2"))
@@ -164,7 +175,7 @@ func TestFailedSyncFailsTheJournal(t *testing.T) {
 func TestFullDiskInTheBackground(t *testing.T) {
 	disk := newFaultyDisk(vfs.NewMem())
 	j := mustOpen(t, memDir, disk)
-	disk.only = func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, ".sst") }
+	disk.concern(func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, ".sst") })
 	disk.set(0, 1<<30)
 	payload := pattern(FileSize / 2)
 	var failed error
@@ -195,13 +206,13 @@ func TestCommitThatWaitsForAFlushLearnsOfItsFailure(t *testing.T) {
 	disk := newFaultyDisk(vfs.NewMem())
 	j := mustOpen(t, memDir, disk)
 	held := make(chan struct{})
-	disk.only = func(op errorfs.Op) bool {
+	disk.concern(func(op errorfs.Op) bool {
 		if !strings.HasSuffix(op.Path, ".sst") {
 			return false
 		}
 		<-held
 		return true
-	}
+	})
 	disk.set(0, 1<<30)
 	waiting := j.store.(*pebbleStore).backlog
 	go func() {
@@ -236,7 +247,7 @@ func TestRefusedPayloadFileFailsNothingElse(t *testing.T) {
 	disk := newFaultyDisk(vfs.NewMem())
 	j := mustOpen(t, memDir, disk)
 	defer mustClose(t, j)
-	disk.only = func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, fileSuffix) }
+	disk.concern(func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, fileSuffix) })
 	for refused := range 4 {
 		disk.set(refused, refused+1)
 		number := j.NextPayload()

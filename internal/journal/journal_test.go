@@ -1,10 +1,12 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,9 +103,9 @@ func TestCommitSyncsOnce(t *testing.T) {
 	disk := newFaultyDisk(vfs.NewMem())
 	j := mustOpen(t, memDir, disk)
 	defer mustClose(t, j)
-	disk.only = func(op errorfs.Op) bool {
+	disk.concern(func(op errorfs.Op) bool {
 		return op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData
-	}
+	})
 	disk.set(-1, 0)
 	const commits = 50
 	for i := range commits {
@@ -145,5 +147,38 @@ func TestCacheKeepsWhatWasUsedLast(t *testing.T) {
 	}
 	if payloads, bytes := c.stats(); payloads != 3 || bytes != 90 {
 		t.Fatalf("%d payloads, %d bytes", payloads, bytes)
+	}
+}
+
+// TestOnlyATornTailIsWarnedOf opens a new journal and one that was closed, then
+// one whose log was cut.
+func TestOnlyATornTailIsWarnedOf(t *testing.T) {
+	var heard bytes.Buffer
+	disk := vfs.NewCrashableMem()
+	o := options(disk)
+	o.Logger = slog.New(slog.NewTextHandler(&heard, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	for range 2 {
+		j, err := Open(memDir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set(t, j, true, "a", "1")
+		mustClose(t, j)
+	}
+	if heard.Len() > 0 {
+		t.Fatalf("a whole journal warns: %s", &heard)
+	}
+	crashed, _ := written(t, 3)
+	log := newestLog(t, crashed)
+	whole := bytes.Clone(contents(t, crashed, log))
+	replaced(t, crashed, log, whole[:len(whole)-5])
+	o.FS = crashed
+	j, err := Open(memDir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, j)
+	if line := heard.String(); !strings.Contains(line, log) || !strings.Contains(line, "torn tail") {
+		t.Fatalf("heard of a torn tail: %q", line)
 	}
 }

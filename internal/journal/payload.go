@@ -81,6 +81,9 @@ func (j *Journal) CreatePayload(number uint64, size int64) (*PayloadWriter, erro
 	if err := j.check(); err != nil {
 		return nil, err
 	}
+	if size < 0 {
+		return nil, fmt.Errorf("payload %d: a size of %d", number, size)
+	}
 	w := &PayloadWriter{journal: j, number: number, size: size}
 	if size < FileSize {
 		w.memory = make([]byte, 0, min(size, pieceSize))

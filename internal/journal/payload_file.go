@@ -5,10 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"log/slog"
-	"strconv"
-	"strings"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -23,93 +19,6 @@ const (
 	// gathers all of it and the records' next sync has to wait for it.
 	syncEvery = 1 << 20
 )
-
-// payloadFiles is the directory of the payloads that are too large to ride in a
-// batch. All methods may be called at once.
-type payloadFiles struct {
-	fs  vfs.FS
-	dir string
-	log *slog.Logger
-
-	mu       sync.Mutex
-	sizes    map[uint64]int64 // of the complete files
-	unlinks  []uint64         // dropped in batches that aren't durable yet
-	removals sync.WaitGroup   // goroutines that unlink
-}
-
-// openPayloadFiles creates the directory or lists what is in it.
-func openPayloadFiles(fs vfs.FS, dir string, log *slog.Logger) (*payloadFiles, error) {
-	f := &payloadFiles{fs: fs, dir: dir, log: log, sizes: make(map[uint64]int64)}
-	if err := makeDir(fs, dir); err != nil {
-		return nil, err
-	}
-	numbers, err := f.list()
-	if err != nil {
-		return nil, err
-	}
-	for _, number := range numbers {
-		info, err := fs.Stat(f.path(number))
-		if err != nil {
-			return nil, err
-		}
-		f.sizes[number] = info.Size()
-	}
-	return f, nil
-}
-
-// list returns the numbers of the files in the directory, in no order.
-func (f *payloadFiles) list() ([]uint64, error) {
-	names, err := f.fs.List(f.dir)
-	if err != nil {
-		return nil, err
-	}
-	var numbers []uint64
-	for _, name := range names {
-		base, ok := strings.CutSuffix(name, fileSuffix)
-		if number, err := strconv.ParseUint(base, 10, 64); ok && err == nil {
-			numbers = append(numbers, number)
-		}
-	}
-	return numbers, nil
-}
-
-func (f *payloadFiles) path(number uint64) string {
-	return f.fs.PathJoin(f.dir, fmt.Sprintf("%020d%s", number, fileSuffix))
-}
-
-func (f *payloadFiles) has(number uint64) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, ok := f.sizes[number]
-	return ok
-}
-
-// drop unlinks the files among the numbers, at once when the batch that dropped
-// them is durable, else with the next that is: until then a crash could bring
-// back a record that names them. It doesn't wait: unlinking a large file takes
-// long. What is left over is swept at the next start.
-func (f *payloadFiles) drop(numbers []uint64, durable bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, number := range numbers {
-		if _, ok := f.sizes[number]; ok {
-			delete(f.sizes, number)
-			f.unlinks = append(f.unlinks, number)
-		}
-	}
-	if !durable || len(f.unlinks) == 0 {
-		return
-	}
-	unlinks := f.unlinks
-	f.unlinks = nil
-	f.removals.Go(func() {
-		for _, number := range unlinks {
-			if err := f.fs.Remove(f.path(number)); err != nil {
-				f.log.Warn("payload file not removed: the next start tries again", "number", number, "error", err)
-			}
-		}
-	})
-}
 
 // fileWriter writes the file of one payload.
 type fileWriter struct {
@@ -216,18 +125,6 @@ func (w *fileWriter) abort() {
 	_ = w.files.fs.Remove(w.files.path(w.number))
 }
 
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	if err := d.Sync(); err != nil {
-		d.Close()
-		return err
-	}
-	return d.Close()
-}
-
 // fileReader reads and verifies the file of one payload, piece by piece.
 type fileReader struct {
 	file   vfs.File
@@ -309,13 +206,4 @@ func (r *fileReader) next() error {
 	r.left -= int64(n)
 	r.index++
 	return nil
-}
-
-func (f *payloadFiles) stats() (files int, bytes int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, size := range f.sizes {
-		bytes += size
-	}
-	return len(f.sizes), bytes
 }
