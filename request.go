@@ -47,8 +47,9 @@ func (h *Handler) Send(messages ...Message) ([]ID, error) {
 
 func (h *Handler) enqueue(messages []Message, waited bool, outcome chan<- fsm.Delivery) (fsm.Answer, error) {
 	requests := make([]fsm.Outgoing, len(messages))
-	for _, m := range messages {
-		if err := h.check(m); err != nil {
+	for i, m := range messages {
+		var err error
+		if requests[i].Addresses, err = h.check(m); err != nil {
 			return fsm.Answer{}, err
 		}
 	}
@@ -58,12 +59,11 @@ func (h *Handler) enqueue(messages []Message, waited bool, outcome chan<- fsm.De
 			h.unstage(requests[:i])
 			return fsm.Answer{}, err
 		}
-		requests[i] = fsm.Outgoing{Peer: peerOf(m.Peer), Lane: m.Lane, Deadline: m.Deadline, Key: m.Key, Payload: payload, Waited: waited}
-		if m.Address != "" {
-			address, _ := allowlist.ParseAddressOf(m.Peer, m.Address) // checked above
-			requests[i].Addresses = []string{address}
+		requests[i] = fsm.Outgoing{
+			Peer: peerOf(m.Peer), Addresses: requests[i].Addresses, Lane: m.Lane, Deadline: m.Deadline, Key: m.Key,
+			Payload: payload, Waited: waited,
+			Dialable: m.Address != "" || len(h.allow.Addresses(m.Peer)) > 0,
 		}
-		requests[i].Dialable = m.Address != "" || len(h.allow.Addresses(m.Peer)) > 0
 		rand.Read(requests[i].Tag[:]) // never fails: crypto/rand
 	}
 	a, err := h.call(mediator.Command{Input: fsm.Enqueue{Requests: requests}, Outcome: outcome})
@@ -81,24 +81,24 @@ func (h *Handler) enqueue(messages []Message, waited bool, outcome chan<- fsm.De
 	return a, nil
 }
 
-// check refuses, before anything is stored, what could never be sent.
-func (h *Handler) check(m Message) error {
+// check refuses, before anything is stored, what could never be sent. It returns
+// where to dial as a multiaddr, when that is given.
+func (h *Handler) check(m Message) (addresses []string, err error) {
 	switch {
 	case m.Peer.IsZero():
-		return errors.New("message without a peer")
+		return nil, errors.New("message without a peer")
 	case int64(len(m.Body)) > h.config.MaxMessageSize:
-		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(m.Body), h.config.MaxMessageSize)
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(m.Body), h.config.MaxMessageSize)
 	case len(m.Lane) > fsm.MaxLane:
-		return fmt.Errorf("lane of %d bytes: at most %d", len(m.Lane), fsm.MaxLane)
+		return nil, fmt.Errorf("lane of %d bytes: at most %d", len(m.Lane), fsm.MaxLane)
 	case len(m.Key) > maxKey:
-		return fmt.Errorf("key of %d bytes: at most %d", len(m.Key), maxKey)
+		return nil, fmt.Errorf("key of %d bytes: at most %d", len(m.Key), maxKey)
 	}
-	if m.Address != "" {
-		if _, err := allowlist.ParseAddressOf(m.Peer, m.Address); err != nil {
-			return err
-		}
+	if m.Address == "" {
+		return nil, nil
 	}
-	return nil
+	address, err := allowlist.ParseAddressOf(m.Peer, m.Address)
+	return []string{address}, err
 }
 
 // stage gives a message its number and hash. A small one is written with the
