@@ -67,7 +67,9 @@ type Config struct {
 	MaxStreamsPerConnection int
 	// MaxWindowMemoryPerPeer and MaxWindowMemory bound the receive windows
 	// granted to one peer and to all, in bytes: what they can make this node
-	// buffer. Defaults 256 MiB and 2 GiB.
+	// buffer. A peer that opens a stream beyond them loses its connection.
+	// Defaults: both directions of two connections full of streams, 256 MiB if
+	// MaxStreamsPerConnection is the default; and eight times that.
 	MaxWindowMemoryPerPeer, MaxWindowMemory int64
 }
 
@@ -118,8 +120,8 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&errs, "MaxConnectionsPerIP", &c.MaxConnectionsPerIP, 32)
 	orDefault(&errs, "MaxPendingHandshakes", &c.MaxPendingHandshakes, 64)
 	orDefault(&errs, "MaxStreamsPerConnection", &c.MaxStreamsPerConnection, 256)
-	orDefault(&errs, "MaxWindowMemoryPerPeer", &c.MaxWindowMemoryPerPeer, 256<<20)
-	orDefault(&errs, "MaxWindowMemory", &c.MaxWindowMemory, 2<<30)
+	orDefault(&errs, "MaxWindowMemoryPerPeer", &c.MaxWindowMemoryPerPeer, 4*window*int64(c.MaxStreamsPerConnection))
+	orDefault(&errs, "MaxWindowMemory", &c.MaxWindowMemory, 8*c.MaxWindowMemoryPerPeer)
 	if err := errors.Join(errs...); err != nil {
 		return c, fmt.Errorf("p2p configuration: %w", err)
 	}

@@ -61,7 +61,7 @@
 //	16 frames queued on a stream  Send                       Closed
 //	FrameTimeout                  reading and writing        MessageDropped; Closed
 //	MaxMessageSize                Accept                     MessageDropped; Closed
-//	1,024 inputs                  Receiver                   streams wait
+//	256 inputs                    Receiver                   streams wait
 //	256 notices                   Priority                   put together and counted
 //
 // A place (an IPv4 address, an IPv6 /64) that the allow list names, or from which

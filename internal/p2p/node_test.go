@@ -53,6 +53,8 @@ func newNodeWith(t testing.TB, key identity.Key, change ...func(*Config)) *node 
 		Allow:    list,
 		Payloads: n.payloads,
 		Logger:   slog.New(slog.DiscardHandler),
+		// However slow this machine is.
+		DialTimeout: patience, HandshakeTimeout: patience, CloseTimeout: patience,
 	}
 	for _, c := range change {
 		c(&config)

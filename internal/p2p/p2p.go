@@ -17,9 +17,10 @@ import (
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// maxInputs bounds the inputs that wait for the mediator. Beyond them every
+// maxInputs bounds the inputs that wait for the mediator, and with them the
+// payloads held: 16 MiB of them, or 64 MiB should all be of HELLO. Beyond it every
 // stream waits with the frame that it has read.
-const maxInputs = 1024
+const maxInputs = 256
 
 // Protocol is a node's side of the network. Its methods may be called by many
 // goroutines at once.

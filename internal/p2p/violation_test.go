@@ -119,7 +119,7 @@ func TestClaimedSizeAllocatesNothing(t *testing.T) {
 }
 
 func TestFrameThatIsNotFinishedEndsItsStream(t *testing.T) {
-	n, peer := newNode(t, func(c *Config) { c.FrameTimeout = 50 * time.Millisecond }), newRawPeer(t)
+	n, peer := newNode(t, func(c *Config) { c.FrameTimeout = 500 * time.Millisecond }), newRawPeer(t)
 	c, _ := peer.dial(n)
 	whole, _ := n.request(1, []byte("never comes"))
 	message := appendFrames(t, nil, ack(wire.OfReply, whole))
@@ -133,7 +133,7 @@ func TestFrameThatIsNotFinishedEndsItsStream(t *testing.T) {
 }
 
 func TestHalfOpenConnectionIsFound(t *testing.T) {
-	a, b := pair(t, func(c *Config) { c.KeepAlive = 100 * time.Millisecond })
+	a, b := pair(t, func(c *Config) { c.KeepAlive = 500 * time.Millisecond })
 	p := newProxy(t, b)
 	a.do(fsm.Dial{Peer: b.peer(), Addresses: []string{p.Addr().String()}})
 	ac := want[fsm.Connected](a).Conn
