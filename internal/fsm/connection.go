@@ -59,6 +59,11 @@ type stream struct {
 // own reports whether this node opened the stream.
 func (s *stream) own() bool { return s.id%2 == 0 }
 
+// carriesOther reports whether the stream is another exchange's than x's.
+func (s *stream) carriesOther(x *outbound) bool {
+	return s.in != nil || s.out != nil && s.out != x
+}
+
 func (m *Machine) connected(now time.Time, in Connected) {
 	p := m.peer(in.Peer)
 	c := &connection{id: in.Conn, peer: p, dialed: in.Dialed, address: in.Address, state: ConnUp, progress: now}
@@ -106,11 +111,12 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 	default:
 		p.failures++
 	}
-	if in.Clean && p.dialer.unconfirmed && len(p.conns) == 0 && len(p.dialer.open) == 0 {
+	inOrder := in.Clean || in.Err == nil && c.state == ConnUp
+	if inOrder && p.dialer.unconfirmed && len(p.conns) == 0 && len(p.dialer.open) == 0 {
 		p.dialer.unconfirmed = false // the peer had read the last acknowledgement
 		m.save(&p.dialer)
 	}
-	p.dialer.confirm = p.dialer.confirm || !in.Clean && p.dialer.unconfirmed
+	p.dialer.confirm = p.dialer.confirm || !inOrder && p.dialer.unconfirmed
 	p.dialer.waiting = nil // for a stream: they start again with all other heads
 	for _, x := range p.dialer.heads() {
 		if x.stream == nil && !x.waitsByItself() {
@@ -208,6 +214,14 @@ func (m *Machine) free(s *stream) {
 	if s.own() && !s.spent && m.streams[s.id] == s && !slices.Contains(s.conn.idle, s) {
 		s.conn.idle = append(s.conn.idle, s)
 		m.touch(s.conn.peer)
+	}
+}
+
+// spend marks a stream that can carry nothing more: a payload on it is unread.
+func (m *Machine) spend(s *stream, unread bool) {
+	if unread {
+		s.spent = true
+		s.conn.idle = slices.DeleteFunc(s.conn.idle, func(other *stream) bool { return other == s })
 	}
 }
 

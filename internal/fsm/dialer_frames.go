@@ -123,7 +123,7 @@ func (m *Machine) rejectArrived(now time.Time, s *stream, f *wire.Frame) {
 // travels as a reply would: also on a stream that the responder opened.
 func (m *Machine) rejectionArrived(now time.Time, s *stream, f *wire.Frame) {
 	d := &s.conn.peer.dialer
-	if x := d.open[f.Seq]; x != nil && x.state == Cancelling && f.Epoch == d.epoch && f.Tag == x.name.Tag && d.halt == nil {
+	if x := d.open[f.Seq]; x != nil && x.state == Cancelling && !s.carriesOther(x) && f.Epoch == d.epoch && f.Tag == x.name.Tag && d.halt == nil {
 		m.verdict(s, x, wire.Frame{Kind: wire.Reject, Refusal: wire.Ended})
 		m.detach(now, x, s)
 		m.confirmed(now, x)
@@ -166,7 +166,7 @@ func (m *Machine) continueArrived(now time.Time, s *stream, f *wire.Frame) {
 func (m *Machine) replyArrived(now time.Time, s *stream, f *wire.Frame, payload Payload, unread bool) {
 	x := m.replied(now, s, f)
 	if x == nil {
-		s.spent = s.spent || unread
+		m.spend(s, unread)
 		if unread && s.conn.peer.dialer.halt != nil {
 			m.reset(now, s) // nobody will say what becomes of it
 		}
@@ -177,12 +177,12 @@ func (m *Machine) replyArrived(now time.Time, s *stream, f *wire.Frame, payload 
 	case !unread && x.reading == s: // accepted before
 		m.stopReading(x)
 	case f.Size > uint64(m.config.MaxMessageSize):
-		s.spent = unread
+		m.spend(s, unread)
 		m.conclude(now, x, Rejected, tooLarge("reply", int64(min(f.Size, 1<<62)), m.config.MaxMessageSize),
 			s, wire.Frame{Kind: wire.Reject, Refusal: wire.TooLarge, Known: uint64(m.config.MaxMessageSize)})
 		return
 	case x.reading != nil || !m.room.forReply(m.config, d, int64(f.Size)):
-		s.spent = unread
+		m.spend(s, unread)
 		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfReply, Epoch: d.epoch, Seq: x.seq, Delay: wire.NoRoom}, Payload{})
 		if x.reading == nil {
 			m.detach(now, x, s)
@@ -212,7 +212,7 @@ func (m *Machine) replied(now time.Time, s *stream, f *wire.Frame) *outbound {
 	case d.halt != nil: // nothing is decided until the operator renews
 	case f.Epoch > maxEpoch:
 		m.violate(now, s.conn, "a reply of an epoch that can't be")
-	case s.in != nil || s.own() && s.out != nil && s.out != x:
+	case s.carriesOther(x):
 		m.violate(now, s.conn, "a reply on the stream of another exchange")
 	case f.Epoch > d.epoch || f.Epoch == d.epoch && (f.Seq >= d.next || x != nil && x.name.Tag != f.Tag):
 		d.known = max(d.known, f.Epoch)

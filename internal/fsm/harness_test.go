@@ -34,7 +34,7 @@ const largeSize = wire.MaxInline + 1000
 func testConfig() Config {
 	return Config{
 		Self: us, Jitter: func() float64 { return 0.5 },
-		IdleTimeout: 0, DisconnectionTimeout: 60 * second, AckTimeout: 10 * second,
+		IdleTimeout: 5 * second, DisconnectionTimeout: 60 * second, AckTimeout: 10 * second,
 		RetryMin: second, RetryMax: 30 * second, PollMax: 300 * second,
 		MaxMessageSize: 1 << 20, MaxQueuedPerPeer: 100, MaxQueued: 200, MaxOpenPerPeer: 100, MaxOpen: 200,
 		MaxStoredPerPeer: 4 << 20, MaxStored: 8 << 20, MaxStreams: 8, History: 100, HistoryAge: 24 * time.Hour,

@@ -82,7 +82,8 @@ type (
 		Conn Conn
 		// Clean: this node closed it, and the peer had read all that was sent.
 		Clean bool
-		Err   error
+		// Err is why it ended; nil when either side closed it in order.
+		Err error
 	}
 	// DialFailed ends a Dial that brought no connection.
 	DialFailed struct {

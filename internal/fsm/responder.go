@@ -91,17 +91,17 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 	case y != nil:
 		m.repeat(now, s, y, unread)
 	case r.ended.has(f.Seq):
-		s.spent = s.spent || unread
+		m.spend(s, unread)
 		m.rejectRequest(s, f, wire.Reject, wire.Ended)
 	case f.Size > uint64(m.config.MaxMessageSize):
-		s.spent = s.spent || unread
+		m.spend(s, unread)
 		m.refuseUnread(now, s, f)
 	case r.lanes[f.Lane] != nil:
 		m.violate(now, s.conn, "a request in a lane whose last one is unanswered")
 	case m.got[Name{p.id, f.Tag}] != nil:
 		m.violate(now, s.conn, "a tag that is open under another sequence")
 	case !m.room.forRequest(m.config, r, int64(f.Size)):
-		s.spent = s.spent || unread
+		m.spend(s, unread)
 		m.stats.NacksSent++
 		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfRequest, Epoch: f.Epoch, Seq: f.Seq, Delay: wire.NoRoom, RetryAfter: m.config.RetryMin}, Payload{})
 	case f.Kind == wire.Resume:

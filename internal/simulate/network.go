@@ -254,7 +254,7 @@ func (e *end) sever(err error) {
 func (e *end) disconnect(graceful bool) {
 	w := e.node.w
 	if !graceful {
-		e.sever(nil)
+		e.sever(errors.New("closed at once"))
 		return
 	}
 	wait := time.Millisecond
