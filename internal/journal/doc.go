@@ -134,6 +134,8 @@
 //     journal; the peers' sequence numbers show it.
 //   - A flipped bit in one of Pebble's OPTIONS files, which hold no rows, is
 //     ignored or refuses to open; the file can then be deleted.
+//   - A journal is read by one process at a time, also by Dump, which writes the
+//     lock's file and nothing else.
 //   - The lock is one of the operating system; network file systems may not have
 //     it.
 //   - A batch should stay well below 2 MiB: a larger one is moved into a table
