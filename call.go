@@ -3,6 +3,7 @@ package parley
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/parley-p2p/parley/identity"
@@ -31,6 +32,8 @@ func (h *Handler) CallMessage(ctx context.Context, m Message) ([]byte, error) {
 	select {
 	case d := <-outcome:
 		return h.outcome(d)
+	case <-h.journal.Failed(): // no outcome can be stored
+		return nil, fmt.Errorf("%w: %w", ErrJournal, h.journal.Err())
 	case <-h.loop.Stopped():
 		return nil, ErrClosed
 	case <-ctx.Done():
