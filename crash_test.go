@@ -21,6 +21,8 @@ var (
 	crashRuns = flag.Int("crash-runs", 1, "how many seeds TestProcessesThatAreKilled tries")
 )
 
+func init() { parts["asker"], parts["answerer"] = ask, answer }
+
 const (
 	crashes  = 20 // of a run
 	jobs     = 80 // requests of the asker

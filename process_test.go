@@ -123,12 +123,13 @@ func (p *program) stop() {
 type playing struct {
 	*parley.Handler
 	dir     string
+	list    *allowlist.List
 	peer    identity.ID
-	address string // the peer's
-	stopped chan struct{}
+	address string        // the peer's
+	stopped chan struct{} // closed when the test wants the process to end
 }
 
-// play starts the node; stopped is closed when the test wants it to end.
+// play starts the node of this process.
 func play(change func(*parley.Config)) (*playing, error) {
 	p := &playing{dir: os.Getenv("PARLEY_TEST_DIR"), address: os.Getenv("PARLEY_TEST_PEER_ADDRESS"), stopped: make(chan struct{})}
 	key, err := identity.Load(filepath.Join(p.dir, "key"))
@@ -138,12 +139,11 @@ func play(change func(*parley.Config)) (*playing, error) {
 	if p.peer, err = identity.ParseID(os.Getenv("PARLEY_TEST_PEER")); err != nil {
 		return nil, err
 	}
-	list, err := allowlist.New(allowlist.Member{ID: p.peer, Addresses: []string{p.address}})
-	if err != nil {
+	if p.list, err = allowlist.New(allowlist.Member{ID: p.peer, Addresses: []string{p.address}}); err != nil {
 		return nil, err
 	}
 	config := parley.Config{
-		AllowList: list, Dir: filepath.Join(p.dir, "journal"), RetryMax: 100 * time.Millisecond, PollMax: 100 * time.Millisecond,
+		AllowList: p.list, Dir: filepath.Join(p.dir, "journal"), RetryMax: 100 * time.Millisecond, PollMax: 100 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
 	change(&config)
