@@ -156,6 +156,11 @@ func watch(ctx context.Context, g *gathering, o demoOptions, show display) ([]me
 				return nil, err
 			}
 		case <-stalled.C:
+			stop()
+			select { // members that hang are killed meanwhile
+			case <-ended:
+			case <-time.After(2 * stopPatience):
+			}
 			return nil, fmt.Errorf("no member has made progress for %v", stallLimit)
 		case err := <-ended:
 			if err == nil && !done {

@@ -118,6 +118,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{[]string{"help"}, 0},
 		{[]string{"nonsense"}, 2},
+		{[]string{"journal", "nonsense"}, 2},
+		{[]string{"journal", "dump"}, 2},
 		{[]string{"demo", "--nonsense"}, 2},
 		{[]string{"demo", "argument"}, 2},
 		{[]string{"demo", "--nodes", "1"}, 2},

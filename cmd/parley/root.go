@@ -58,7 +58,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newDemo(), newDemoMember())
+	root.AddCommand(newDemo(), newJournal(), newDemoMember())
 	return root
 }
 
