@@ -9,6 +9,10 @@ import (
 
 // A request of 256 bytes there, acknowledgement and reply in one write back,
 // acknowledgement there: one exchange on a stream that is kept.
+//
+// Half of the time goes to the system calls of three writes and their reads,
+// most of the rest to waking goroutines; encoding frames takes a tenth, Noise
+// less than that.
 func BenchmarkWarmExchange(b *testing.B) {
 	x, y := pair(b)
 	xc, yc := connect(x, y)
@@ -29,6 +33,9 @@ func BenchmarkWarmExchange(b *testing.B) {
 }
 
 // Dial, handshake, one frame of 256 bytes and a graceful disconnection.
+//
+// Two thirds of the time are the cryptography of the Noise handshake, of both
+// sides; the allocations are nearly all libp2p's.
 func BenchmarkColdFrame(b *testing.B) {
 	x, y := pair(b)
 	request, body := x.request(1, make([]byte, 256))

@@ -72,6 +72,8 @@ func (s *stream) readFrames() {
 		s.c.p.notices.post(fsm.Notice{
 			Kind: fsm.MessageDropped, Peer: peerOf(s.c.id), Address: s.c.address, Detail: err.Error(),
 		})
+	case err != io.EOF:
+		s.c.p.log.Debug("stream ended", "peer", s.c.id, "error", err)
 	}
 	s.finish(err)
 }
