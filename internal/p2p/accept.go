@@ -21,8 +21,8 @@ func (p *Protocol) listen() error {
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", m, err)
 		}
-		l := p.stack.upgrader.UpgradeListener(p.stack.transport, &gatedListener{sockets, p.gate, p.log})
-		p.listeners = append(p.listeners, l)
+		gated := p.stack.upgrader.GateMaListener(&gatedListener{sockets, p.gate, p.log})
+		p.listeners = append(p.listeners, p.stack.upgrader.UpgradeGatedMaListener(p.stack.transport, gated))
 	}
 	return nil
 }
