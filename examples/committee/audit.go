@@ -54,10 +54,16 @@ func (r Report) Err() error {
 // audit is the work on a Report.
 type audit struct {
 	Report
-	made    map[parley.ID]Record // by the dialer
-	served  map[parley.ID]Record // by the responder
-	applied map[parley.ID]Record // by the dialer
+	made    map[parley.ID]deed // by the dialer
+	served  map[parley.ID]deed // by the responder
+	applied map[parley.ID]deed // by the dialer
 	lanes   map[lane][]span
+}
+
+// deed is a record of an exchange, and whose it is.
+type deed struct {
+	Record
+	by identity.ID
 }
 
 type lane struct {
@@ -73,7 +79,7 @@ type span struct{ made, applied int64 }
 // nonce was used twice; and that all signatures are valid.
 func Audit(committee Committee, members map[identity.ID][]Record) (Report, error) {
 	a := audit{
-		made: map[parley.ID]Record{}, served: map[parley.ID]Record{}, applied: map[parley.ID]Record{},
+		made: map[parley.ID]deed{}, served: map[parley.ID]deed{}, applied: map[parley.ID]deed{},
 		lanes: map[lane][]span{},
 	}
 	for id, records := range members {
@@ -97,19 +103,16 @@ func (a *audit) countEffects(member identity.ID, records []Record) {
 			_, seen = a.made[record.Exchange]
 			seen = seen || put[asked]
 			put[asked] = true
-			a.made[record.Exchange] = record
+			a.made[record.Exchange] = deed{record, member}
 		case RequestApplied:
 			_, seen = a.served[record.Exchange]
-			a.served[record.Exchange] = record
+			a.served[record.Exchange] = deed{record, member}
 		case ReplyApplied:
 			_, seen = a.applied[record.Exchange]
-			a.applied[record.Exchange] = record
+			a.applied[record.Exchange] = deed{record, member}
 		}
 		if seen {
 			a.Twice++
-		}
-		if (record.Kind == RequestMade || record.Kind == ReplyApplied) && record.Exchange.Dialer != member {
-			a.Different++ // its ID is another member's
 		}
 	}
 }
@@ -146,7 +149,9 @@ func (a *audit) compare(committee *Committee) {
 		case !isServed || !isApplied:
 			a.Lost++
 			continue
-		case served.Peer != id.Dialer || applied.Peer != made.Peer || served.Ask != made.Ask || applied.Ask != made.Ask,
+		case made.by != id.Dialer, applied.by != id.Dialer, served.by != made.Peer, // another's exchange
+			served.Peer != id.Dialer, applied.Peer != made.Peer,
+			served.Ask != made.Ask, applied.Ask != made.Ask,
 			served.Answer.Void != applied.Answer.Void, !bytes.Equal(served.Answer.Value, applied.Answer.Value):
 			a.Different++
 		}

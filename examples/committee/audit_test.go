@@ -49,6 +49,11 @@ func TestAuditNotices(t *testing.T) {
 			records[at].Answer.Value[5] ^= 1
 			return records
 		}, "1 replies that differ"},
+		{"a reply to another member's request", func(records []Record) []Record {
+			at := find(records, RequestApplied)
+			records[at].Peer = member
+			return records
+		}, "1 replies that differ"},
 		{"a missing signature", omit(Signed), "1 transactions without a valid signature"},
 		{"a wrong signature", func(records []Record) []Record {
 			at := find(records, Signed)
