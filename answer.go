@@ -28,7 +28,7 @@ func (h *Handler) respond(in fsm.Respond, peer identity.ID, id ID, msg []byte) e
 	if int64(len(msg)) > h.config.MaxMessageSize {
 		return fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(msg), h.config.MaxMessageSize)
 	}
-	payload, err := h.stage(msg)
+	payload, err := h.stage(msg, maxInlineBatch)
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,9 @@ const (
 	retryMin   = 100 * time.Millisecond // the first delay between attempts
 	maxStreams = 512                    // opened by this node, of one connection
 	maxKey     = 128                    // bytes of an idempotency key
+	// maxInlineBatch is how many payload bytes of one Send are written together
+	// with their records: a larger batch would be slow to commit.
+	maxInlineBatch = 1 << 20
 )
 
 // withDefaults fills in what is zero, and refuses what can't work.

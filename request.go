@@ -53,8 +53,10 @@ func (h *Handler) enqueue(messages []Message, waited bool, outcome chan<- fsm.De
 			return fsm.Answer{}, err
 		}
 	}
+	room := maxInlineBatch
 	for i, m := range messages {
-		payload, err := h.stage(m.Body)
+		payload, err := h.stage(m.Body, room)
+		room -= len(payload.Inline)
 		if err != nil {
 			h.unstage(requests[:i])
 			return fsm.Answer{}, err
@@ -103,8 +105,8 @@ func (h *Handler) check(m Message) (addresses []string, err error) {
 
 // stage gives a message its number and hash. A small one is written with the
 // records that name it; a large one here, by the caller, so that it holds up
-// nobody else.
-func (h *Handler) stage(msg []byte) (fsm.Payload, error) {
+// nobody else; likewise what is beyond the room in the batch.
+func (h *Handler) stage(msg []byte, room int) (fsm.Payload, error) {
 	p := fsm.Payload{Hash: sha256.Sum256(msg), Size: int64(len(msg))}
 	if len(msg) == 0 {
 		return p, nil
@@ -115,7 +117,7 @@ func (h *Handler) stage(msg []byte) (fsm.Payload, error) {
 	}
 	defer release()
 	p.Number = h.journal.NextPayload()
-	if len(msg) <= fsm.MaxInline {
+	if len(msg) <= min(fsm.MaxInline, room) {
 		p.Inline = append(make([]byte, 0, len(msg)), msg...) // the caller may use its slice again
 		return p, nil
 	}

@@ -44,7 +44,9 @@ func (l log) Commit(batch fsm.Batch) error {
 	return b.Commit(batch.Sync)
 }
 
-func (l log) Low() bool { return l.journal.Low() }
+func (l log) Low() bool               { return l.journal.Low() }
+func (l log) Failed() <-chan struct{} { return l.journal.Failed() }
+func (l log) Err() error              { return l.journal.Err() }
 
 // payloads is the journal as the P2P protocol reads and writes it.
 type payloads struct{ journal *journal.Journal }

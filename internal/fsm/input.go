@@ -220,3 +220,21 @@ func WithCall(in Input, call Call) Input {
 	}
 	panic("fsm: an input that has no answer")
 }
+
+// InlineBytes is how many bytes of payloads an input brings that are written
+// with the records that name them.
+func InlineBytes(in Input) int {
+	switch in := in.(type) {
+	case Arrived:
+		return len(in.Payload.Inline)
+	case Respond:
+		return len(in.Payload.Inline)
+	case Enqueue:
+		n := 0
+		for _, r := range in.Requests {
+			n += len(r.Payload.Inline)
+		}
+		return n
+	}
+	return 0
+}

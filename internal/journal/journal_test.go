@@ -119,6 +119,26 @@ func TestCommitSyncsOnce(t *testing.T) {
 	}
 }
 
+func TestEmptyCommitSyncsWhatWasCommittedBefore(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	j := mustOpen(t, memDir, disk)
+	set(t, j, false, "before", "1")
+	if err := j.Batch().Commit(true); err != nil {
+		t.Fatal(err)
+	}
+	crashed := disk.CrashClone(vfs.CrashCloneCfg{})
+	mustClose(t, j)
+	j = mustOpen(t, memDir, crashed)
+	defer mustClose(t, j)
+	found := false
+	if err := j.Replay(func(key, _ []byte) error { found = found || string(key) == "before"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !found {
+		t.Fatal("a synced empty commit left what was committed before it unsynced")
+	}
+}
+
 func TestNewerDatabaseFormatIsRefused(t *testing.T) {
 	disk := vfs.NewMem()
 	mustClose(t, mustOpen(t, memDir, disk))

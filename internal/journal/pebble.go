@@ -102,6 +102,9 @@ func (c *pebbleChanges) delete(kind byte, key []byte) {
 	_ = row.Finish()
 }
 
+// syncMark stands in the log where there was nothing but a sync to be written.
+var syncMark = []byte("sync")
+
 // commit writes the batch to the log, and waits for it to be synced if asked.
 //
 // Pebble's Apply reports no error: it calls Fatalf and returns nil. So the
@@ -120,6 +123,13 @@ func (c *pebbleChanges) commit(sync bool) (err error) {
 	c.store.backlog.wait()
 	if err := f.check(); err != nil {
 		return err
+	}
+	if sync && c.batch.Empty() {
+		// Pebble skips an empty batch, and with it the sync that the caller
+		// waits for: of what was committed before.
+		if err := c.batch.LogData(syncMark, nil); err != nil {
+			return f.latch(err)
+		}
 	}
 	if sync {
 		err = c.store.db.ApplyNoSyncWait(c.batch, pebble.Sync)

@@ -48,6 +48,7 @@ const (
 const (
 	priorityATurn = 64
 	inputsATurn   = 512
+	inlineATurn   = 1 << 20 // bytes of payloads that are written with their records
 )
 
 // Command is what the application says: an input, answered on Answer when that
@@ -65,10 +66,12 @@ type Loop struct {
 	Channels
 	turn    *Turn
 	now     func() time.Time
+	failed  <-chan struct{} // the log, in the background
 	stop    chan struct{}
 	stopped chan struct{}
 
 	inputs []fsm.Input
+	inline int // bytes of payloads in inputs
 	calls  map[fsm.Call]Command
 	waits  map[fsm.Name]chan<- fsm.Delivery // for outcomes
 	last   fsm.Call
@@ -85,7 +88,7 @@ func NewLoop(turn *Turn, actions chan<- []fsm.Action, inputs <-chan fsm.Input, n
 			Deliveries: make(chan fsm.Delivery, DeliveryRoom),
 			Alerts:     make(chan fsm.Notice, AlertRoom),
 		},
-		turn: turn, now: time.Now,
+		turn: turn, now: time.Now, failed: turn.log.Failed(),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		inputs: first,
 		calls:  map[fsm.Call]Command{},
@@ -102,7 +105,7 @@ func (l *Loop) Run() {
 		now := l.now()
 		outcome := l.turn.Take(now, l.inputs)
 		clear(l.inputs)
-		l.inputs = l.inputs[:0]
+		l.inputs, l.inline = l.inputs[:0], 0
 		if !l.carryOut(outcome) {
 			return
 		}
@@ -182,11 +185,13 @@ func (l *Loop) wait(tick <-chan time.Time) bool {
 	case n := <-l.Notices:
 		l.alerts.add(n)
 	case in := <-l.Inputs:
-		l.inputs = append(l.inputs, in)
+		l.add(in)
 	case c := <-l.Commands:
 		l.command(c)
 	case <-tick:
-		l.inputs = append(l.inputs, fsm.Tick{})
+		l.add(fsm.Tick{})
+	case <-l.failed:
+		l.failed = nil // the next turn finds it, once
 	case <-l.stop:
 		return false
 	}
@@ -200,9 +205,12 @@ func (l *Loop) wait(tick <-chan time.Time) bool {
 		break
 	}
 	for range inputsATurn {
+		if l.inline >= inlineATurn {
+			break
+		}
 		select {
 		case in := <-l.Inputs:
-			l.inputs = append(l.inputs, in)
+			l.add(in)
 			continue
 		case c := <-l.Commands:
 			l.command(c)
@@ -224,8 +232,13 @@ func (l *Loop) command(c Command) {
 	case c.Answer != nil:
 		l.last++
 		l.calls[l.last] = c
-		l.inputs = append(l.inputs, fsm.WithCall(c.Input, l.last))
+		l.add(fsm.WithCall(c.Input, l.last))
 	default:
-		l.inputs = append(l.inputs, c.Input)
+		l.add(c.Input)
 	}
+}
+
+func (l *Loop) add(in fsm.Input) {
+	l.inputs = append(l.inputs, in)
+	l.inline += fsm.InlineBytes(in)
 }

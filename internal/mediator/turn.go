@@ -17,6 +17,10 @@ type Log interface {
 	Commit(fsm.Batch) error
 	// Low reports whether there is too little room to accept anything more.
 	Low() bool
+	// Failed is closed when the log has failed, also in the background; Err then
+	// says why.
+	Failed() <-chan struct{}
+	Err() error
 }
 
 // Turn owns the machine and the log.
@@ -47,6 +51,11 @@ func NewTurn(machine *fsm.Machine, log Log) *Turn { return &Turn{Machine: machin
 func (t *Turn) Take(now time.Time, inputs []fsm.Input) Outcome {
 	if t.failed != nil {
 		return Outcome{Answers: t.refuse(inputs)}
+	}
+	if err := t.log.Err(); err != nil {
+		out := t.fail(now, fsm.Ready{}, err)
+		out.Answers = t.refuse(inputs)
+		return out
 	}
 	t.Machine.SetFull(now, t.log.Low())
 	for _, in := range inputs {

@@ -37,7 +37,9 @@ func newLog(w *world) *log {
 	return &log{w: w, records: map[string][]byte{}, payloads: map[uint64][]byte{}}
 }
 
-func (l *log) Low() bool { return false }
+func (l *log) Low() bool               { return false }
+func (l *log) Failed() <-chan struct{} { return nil }
+func (l *log) Err() error              { return nil }
 
 func (l *log) Commit(b fsm.Batch) error {
 	if l.crash == beforeCommit {
