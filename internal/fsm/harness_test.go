@@ -28,6 +28,9 @@ var morning = time.UnixMilli(1_764_000_000_000)
 
 const second = time.Second
 
+// theirEpoch is the one in which peers make their requests here.
+const theirEpoch = 5
+
 // largeSize is a payload that isn't sent unasked.
 const largeSize = wire.MaxInline + 1000
 
@@ -74,7 +77,7 @@ func newNodeOf(t testing.TB, m *Machine) *node {
 	}
 }
 
-// dialing is a node that has alice on its list and a connection that it dialled.
+// connectedNode has alice on its list, and a connection that it dialled.
 func connectedNode(t testing.TB, change ...func(*Config)) (*node, Conn) {
 	n := newNode(t, change...)
 	n.step(Listed{alice})
@@ -186,12 +189,12 @@ func (n *node) connect(p Peer, dialed bool) Conn {
 }
 
 // accept brings up a connection that the peer dialled and that it greeted with
-// a HELLO of its first epoch.
+// a HELLO.
 func (n *node) accept(p Peer) (Conn, Stream) {
 	n.t.Helper()
 	c := n.connect(p, false)
 	s := n.stream()
-	n.arrive(c, s, hello(1, 1))
+	n.arrive(c, s, hello(theirEpoch, 1))
 	return c, s
 }
 
@@ -291,7 +294,7 @@ func (n *node) answer(number int) Ready {
 	return n.step(Respond{Call: 1, Name: asked(number), Payload: n.text(fmt.Sprintf("reply %d", number))})
 }
 
-// The frames that peers send, of their first epoch unless it is changed.
+// The frames that peers send as dialers.
 
 func hello(epoch, next uint64, open ...uint64) frame {
 	list := wire.AppendOpen([]byte{}, open)
@@ -301,7 +304,7 @@ func hello(epoch, next uint64, open ...uint64) frame {
 func request(seq uint64, lane string) frame {
 	body := fmt.Sprintf("request %d", seq)
 	return frame{wire.Frame{
-		Kind: wire.Request, Epoch: 1, Seq: seq, Tag: tag(int(seq)), Lane: lane, Hash: hashOf(body), Size: uint64(len(body)),
+		Kind: wire.Request, Epoch: theirEpoch, Seq: seq, Tag: tag(int(seq)), Lane: lane, Hash: hashOf(body), Size: uint64(len(body)),
 		Low: 1, LargestReply: 1 << 20,
 	}, nil}
 }
@@ -319,19 +322,19 @@ func largeResume(seq uint64, lane string) frame {
 }
 
 func cancel(seq uint64) frame {
-	return frame{wire.Frame{Kind: wire.Cancel, Epoch: 1, Seq: seq, Tag: tag(int(seq))}, nil}
+	return frame{wire.Frame{Kind: wire.Cancel, Epoch: theirEpoch, Seq: seq, Tag: tag(int(seq))}, nil}
 }
 
 func ackReply(seq uint64) frame {
-	return frame{wire.Frame{Kind: wire.Ack, Of: wire.OfReply, Epoch: 1, Seq: seq, Hash: hashOf(fmt.Sprintf("reply %d", seq))}, nil}
+	return frame{wire.Frame{Kind: wire.Ack, Of: wire.OfReply, Epoch: theirEpoch, Seq: seq, Hash: hashOf(fmt.Sprintf("reply %d", seq))}, nil}
 }
 
 func nackReply(seq uint64) frame {
-	return frame{wire.Frame{Kind: wire.Nack, Of: wire.OfReply, Epoch: 1, Seq: seq, Delay: wire.NoRoom}, nil}
+	return frame{wire.Frame{Kind: wire.Nack, Of: wire.OfReply, Epoch: theirEpoch, Seq: seq, Delay: wire.NoRoom}, nil}
 }
 
 func rejectReply(seq uint64, why wire.Refusal) frame {
-	return frame{wire.Frame{Kind: wire.Reject, Of: wire.OfReply, Refusal: why, Epoch: 1, Seq: seq, Tag: tag(int(seq))}, nil}
+	return frame{wire.Frame{Kind: wire.Reject, Of: wire.OfReply, Refusal: why, Epoch: theirEpoch, Seq: seq, Tag: tag(int(seq))}, nil}
 }
 
 // The frames that responders send to this node, in its present epoch.
