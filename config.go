@@ -61,7 +61,7 @@ type Config struct {
 
 const (
 	retryMin   = 100 * time.Millisecond // the first delay between attempts
-	maxStreams = 512                    // opened by this node, of one connection
+	maxStreams = 128                    // opened by this node, of one connection
 	maxKey     = 128                    // bytes of an idempotency key
 	// maxInlineBatch is how many payload bytes of one Send are written together
 	// with their records: a larger batch would be slow to commit.

@@ -122,7 +122,7 @@ func (h *Handler) listen(address string, key identity.Key) (*p2p.Protocol, error
 	return p2p.Listen(p2p.Config{
 		Key: key, Listen: addresses, Allow: h.allow, Payloads: payloads{h.journal}, Logger: h.log,
 		MaxMessageSize:          h.config.MaxMessageSize,
-		MaxStreamsPerConnection: 2 * maxStreams,
+		MaxStreamsPerConnection: 2 * maxStreams, // a stream that was reset here may live there a little longer
 	})
 }
 

@@ -33,9 +33,10 @@ type connection struct {
 	held         []Input
 	heldSince    time.Time
 
-	gone  []Stream  // the last that ended: a frame of one may be on its way still
-	owned int       // streams opened by this node
-	idle  []*stream // of those, the ones that carry no exchange
+	gone     []Stream    // the last that ended: a frame of one may be on its way still
+	owned    int         // streams opened by this node
+	parkable []*outbound // acknowledged on it, the oldest first: their streams can be had when there are no others
+	idle     []*stream   // of those, the ones that carry no exchange
 
 	progress  time.Time // when anything last moved
 	idleSince time.Time // zero while an exchange is open
@@ -264,6 +265,7 @@ func (m *Machine) violate(now time.Time, c *connection, rule string) {
 		m.stats.Violations++
 		m.notice(Notice{Kind: Violation, Peer: c.peer.id, Address: c.address, Detail: rule, Time: now})
 		m.disconnect(c, Disconnect{Conn: c.id, Shun: true})
+		c.peer.failures = max(c.peer.failures, 1)
 		m.touch(c.peer)
 	}
 }

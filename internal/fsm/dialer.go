@@ -354,7 +354,7 @@ func (m *Machine) serveWaiting(now time.Time, p *peer) {
 	d := &p.dialer
 	for len(d.waiting) > 0 {
 		c := p.usable()
-		if c == nil || len(c.idle) == 0 && c.owned >= m.config.MaxStreams {
+		if c == nil || len(c.idle) == 0 && c.owned >= m.config.MaxStreams && !m.park(now, c) {
 			return
 		}
 		x := d.waiting[0]
@@ -369,17 +369,26 @@ func (m *Machine) serveWaiting(now time.Time, p *peer) {
 // park takes the stream of an exchange that only waits for its reply, which can
 // come on one that the responder opens.
 func (m *Machine) park(now time.Time, c *connection) bool {
-	var oldest *outbound
-	for _, x := range c.peer.dialer.open {
-		if x.state == Awaiting && x.stream != nil && x.stream.conn == c && x.reading == nil && (oldest == nil || x.seq < oldest.seq) {
-			oldest = x
+	for len(c.parkable) > 0 {
+		x := c.parkable[0]
+		c.parkable = c.parkable[1:]
+		if x.state == Awaiting && x.stream != nil && x.stream.conn == c && x.reading == nil {
+			m.unbind(now, x)
+			return true
 		}
 	}
-	if oldest == nil {
-		return false
+	return false
+}
+
+// canPark notes that an exchange could do without its stream. Most are answered
+// before it comes to that: what is noted is kept to twice what can be parked.
+func (c *connection) canPark(m *Machine, x *outbound) {
+	c.parkable = append(c.parkable, x)
+	if len(c.parkable) > 2*m.config.MaxStreams {
+		c.parkable = slices.DeleteFunc(c.parkable, func(x *outbound) bool {
+			return x.state != Awaiting || x.stream == nil || x.stream.conn != c
+		})
 	}
-	m.unbind(now, oldest)
-	return true
 }
 
 // heads is the first exchange of every lane, in order of their numbers.

@@ -77,7 +77,9 @@ type (
 		Dialed  bool   // by this node
 		Address string // the other end's
 	}
-	// Disconnected is the end of a connection. Every stream of it is gone.
+	// Disconnected is the end of a connection. Every stream of it is gone, those
+	// that had no Closed of their own too. A dial that the peer refused after its
+	// handshake shows as Connected and then Disconnected.
 	Disconnected struct {
 		Conn Conn
 		// Clean: this node closed it, and the peer had read all that was sent.
@@ -106,7 +108,8 @@ type (
 		Stream Stream
 		Frame  wire.Frame
 	}
-	// Closed is the end of a stream, by the peer or by a failure.
+	// Closed is the end of a stream, by the peer or by a failure. It, and Arrived,
+	// may also come for a stream that was Reset meanwhile.
 	Closed struct {
 		Conn   Conn
 		Stream Stream

@@ -41,6 +41,7 @@ type Payload struct {
 	Number uint64 // under which the journal keeps it; 0 for an empty payload
 	// Inline is set on the way in, for a payload that isn't in the journal yet
 	// and is written with the records that name it: at most wire.MaxInline bytes.
+	// The payload of a HELLO is only ever inline, both ways.
 	Inline []byte
 }
 

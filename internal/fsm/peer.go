@@ -201,5 +201,6 @@ func (m *Machine) hangup(id Peer) {
 	for _, c := range p.conns {
 		m.hangUp(c, true)
 	}
+	p.failures = max(p.failures, 1) // what is open resumes, but not at once
 	m.touch(p)
 }

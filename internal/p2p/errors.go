@@ -1,10 +1,15 @@
 package p2p
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/parley-p2p/parley/internal/fsm"
+)
 
 // Why a dial failed or a connection ended. fsm.ErrNotListed is one of them too.
 var (
-	ErrNoAddress        = errors.New("no address to dial: give one with the request or on the allow list")
+	ErrNoAddress        = fmt.Errorf("%w: give one with the request or on the allow list", fsm.ErrNoAddress)
 	ErrIdentityMismatch = errors.New("the address proved another key than the peer's")
 	ErrSelf             = errors.New("a node can't dial itself")
 	ErrConnectionLimit  = errors.New("connection limit reached")

@@ -203,6 +203,9 @@ func (p *Protocol) act(actions []fsm.Action) {
 			case c == nil:
 			case a.Graceful:
 				c.closeGracefully()
+			case a.Shun:
+				p.gate.shun(c.id)
+				c.close(ErrShunned)
 			default:
 				c.close(nil)
 			}
