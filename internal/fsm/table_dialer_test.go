@@ -36,6 +36,7 @@ func dialerScenes() []state {
 	const hour = 3600 * second
 	// begin makes the subject, with a deadline, on a connection or without one.
 	begin := func(n *node, number int, connected bool) *scene {
+		n.m.config.DisconnectionTimeout = 24 * hour // which isn't what this is about
 		n.step(Listed{alice})
 		s := &scene{number: number, other: 101}
 		if connected {
@@ -65,10 +66,11 @@ func dialerScenes() []state {
 	return []state{
 		{"Queued", "queued", func(n *node) *scene { s := begin(n, 2, true); s.bound = 0; return s }},
 		{"", "queued, its stream is awaited", func(n *node) *scene {
-			n.m.config.MaxStreams = 0
-			s := begin(n, 1, true)
-			s.bound = 0
-			n.m.config.MaxStreams = 8
+			n.m.config.MaxStreams = 1 // which another exchange has
+			n.step(Listed{alice})
+			s := &scene{number: 2, other: 101, conn: n.connect(alice, true)}
+			n.request(1, "other")
+			n.request(2, "lane")
 			return s
 		}},
 		{"Dialing", "dialing", func(n *node) *scene { return begin(n, 1, false) }},

@@ -189,6 +189,8 @@ func (tb *table) text(cells []cell) string {
 		switch {
 		case c.outcome == "":
 			fmt.Fprintf(&b, "    %-44s cannot meet\n", c.input)
+		case c.to != plain(c.from) && c.outcome == "ignored":
+			fmt.Fprintf(&b, "    %-44s -> %s\n", c.input, c.to)
 		case c.to == plain(c.from):
 			fmt.Fprintf(&b, "    %-44s %s\n", c.input, c.outcome)
 		default:

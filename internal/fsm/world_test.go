@@ -30,14 +30,15 @@ type world struct {
 	staged  map[Call][]Outgoing // large payloads that a refused call leaves to be dropped
 	answers map[Call]Payload
 
-	toldOnce  map[Name]bool      // outcomes told in this run
-	asked     map[string]bool    // requests told in this run, by name, epoch and number
-	committed map[Name]bool      // durably: never to be told again
-	commits   map[Call]Name      // waited for
-	history   []string           // what happened, for a reader of the failure
-	late      map[Stream]bool    // a frame came on it after it was reset here
-	offers    map[Stream]Offered // undecided
-	ended     map[Stream]bool    // in this turn: what is sent on them wasn't known to be in vain
+	toldOnce  map[Name]bool       // outcomes told in this run
+	asked     map[string]bool     // requests told in this run, by name, epoch and number
+	committed map[Name]bool       // durably: never to be told again
+	commits   map[Call]Name       // waited for
+	history   []string            // what happened, for a reader of the failure
+	late      map[Stream]bool     // a frame came on it after it was reset here
+	offers    map[Stream]Offered  // undecided
+	dropped   map[Stream]bool     // in this turn: what is sent on them wasn't known to be in vain
+	ended     map[Peer]endedThere // when the turn began
 
 	bytes []byte
 }
@@ -61,6 +62,12 @@ type remote struct {
 	answered    []Send // REPLY and REJECT that it was sent
 }
 
+// endedThere is which of a peer's first exchanges are over.
+type endedThere struct {
+	epoch uint64
+	seqs  []uint64
+}
+
 func smallWorld(c *Config) {
 	c.MaxQueuedPerPeer, c.MaxQueued, c.MaxOpenPerPeer, c.MaxOpen = 6, 9, 4, 6
 	c.MaxMessageSize, c.MaxStoredPerPeer, c.MaxStored = 100_000, 250_000, 400_000
@@ -73,7 +80,7 @@ func newWorld(t testing.TB) *world {
 		node: newNode(t, smallWorld), links: map[Conn]*link{}, remotes: map[Peer]*remote{},
 		staged: map[Call][]Outgoing{}, answers: map[Call]Payload{}, commits: map[Call]Name{},
 		toldOnce: map[Name]bool{}, asked: map[string]bool{}, committed: map[Name]bool{}, late: map[Stream]bool{}, offers: map[Stream]Offered{},
-		ended: map[Stream]bool{},
+		dropped: map[Stream]bool{}, ended: map[Peer]endedThere{},
 	}
 	for _, p := range []Peer{alice, bob} {
 		w.remotes[p] = &remote{epoch: 5, next: 1}
@@ -411,7 +418,7 @@ func (w *world) streamEnds() {
 }
 
 func (w *world) dropStream(l *link, s Stream) {
-	w.ended[s] = true
+	w.dropped[s] = true
 	l.over = append(l.over, s)
 	l.streams = slices.DeleteFunc(l.streams, func(other Stream) bool { return other == s })
 	delete(l.reading, s)
@@ -473,6 +480,7 @@ func (w *world) crashes() {
 
 func (w *world) begin(crash bool) {
 	clear(w.links)
+	clear(w.ended)
 	clear(w.toldOnce)
 	clear(w.asked)
 	clear(w.staged)
@@ -495,7 +503,16 @@ func (w *world) finish() {
 	w.ready = w.m.Ready(w.now)
 	w.apply()
 	w.look()
-	clear(w.ended)
+	clear(w.dropped)
+	for _, p := range w.m.peers {
+		there := endedThere{epoch: p.responder.epoch}
+		for seq := range uint64(60) {
+			if p.responder.ended.has(seq) {
+				there.seqs = append(there.seqs, seq)
+			}
+		}
+		w.ended[p.id] = there
+	}
 }
 
 // apply writes the batch, and settles calls whose payloads were staged.
