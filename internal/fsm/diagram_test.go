@@ -29,8 +29,8 @@ and events, stands in ` + "`internal/fsm/testdata/*.table`" + `; the rules are i
 		{dialerTable(), "The dialer's side of an exchange", `An exchange that this node made. From any state but the ends, Cancel leads to cancelled, or to cancelling once the request was sent, and a
 deadline that passes to expired in the same way; the arrows for both are left out. So are those to suspended (the peer leaves the allow list) and to halted (fenced, rolled back, mismatch).`,
 			"queued", []string{"answered", "rejected", "expired", "cancelled"}},
-		{responderTable(), "The responder's side of an exchange", "An exchange that a peer made. A tombstone is a number that has ended and of which nothing else is known. A frame of a greater epoch abandons all
-that is older; its arrows are left out.", "unknown", []string{"answered", "abandoned", "tombstone"}},
+		{responderTable(), "The responder's side of an exchange", `An exchange that a peer made. A tombstone is a number that has ended and of which nothing else is known. A frame of a greater epoch abandons all
+that is older; its arrows are left out.`, "unknown", []string{"answered", "abandoned", "tombstone"}},
 		{connectionTable(), "The connection with a peer", "Disconnected and dialing are states of the peer, connected and closing of its connection. A violation, in whatever state, closes.", "disconnected", nil},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```mermaid\nstateDiagram-v2\n    direction TB\n", d.title, d.about)
