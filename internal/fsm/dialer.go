@@ -122,6 +122,12 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 	tags := map[wire.Tag]struct{}{}
 	total, bytes := 0, int64(0)
 	for i, r := range requests {
+		switch {
+		case r.Peer == m.config.Self:
+			return nil, ErrSelf
+		case m.strange(r.Peer):
+			return nil, ErrNotListed
+		}
 		p := m.peer(r.Peer)
 		k := key{r.Peer, r.Key}
 		known, found := m.keys[k]
@@ -129,8 +135,6 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 			known, found = keyed{hash: within}, true
 		}
 		switch {
-		case r.Peer == m.config.Self:
-			return nil, ErrSelf
 		case r.Key != "" && found && known.hash != r.Payload.Hash:
 			return nil, ErrKeyReused
 		case r.Key != "" && found:

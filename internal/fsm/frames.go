@@ -128,8 +128,8 @@ func byDialer(kind wire.Kind) bool {
 	return kind == wire.Hello || kind == wire.Request || kind == wire.Resume || kind == wire.Cancel
 }
 
-// letGo takes the frames that waited for the HELLO.
-func (m *Machine) letGo(now time.Time, c *connection) {
+// release takes the frames that waited for the HELLO.
+func (m *Machine) release(now time.Time, c *connection) {
 	held := c.held
 	c.held = nil
 	for _, in := range held {

@@ -127,6 +127,7 @@ func (m *Machine) Ready(now time.Time) Ready {
 		m.touched = slices.Delete(m.touched, 0, 1)
 		p.isTouched = false
 		m.tend(now, p)
+		m.letGo(p)
 	}
 	for _, d := range m.unsaved {
 		d.save(&m.ready.Batch)
@@ -171,6 +172,19 @@ func (m *Machine) peer(id Peer) *peer {
 		m.peers[id] = p
 	}
 	return p
+}
+
+// strange reports whether nothing is known of a peer and nothing is allowed to
+// it. Such peers aren't kept.
+func (m *Machine) strange(id Peer) bool { return m.peers[id] == nil && !m.everyone }
+
+// letGo forgets a peer of which nothing needs to be known, where everyone may
+// come: else whoever came once would be kept for ever.
+func (m *Machine) letGo(p *peer) {
+	if m.everyone && len(p.conns) == 0 && !p.dialing && !p.busy() && p.dialer.epoch == 0 && p.responder.epoch == 0 && p.dialer.halt == nil {
+		m.wakeAt(&p.redial, time.Time{})
+		delete(m.peers, p.id)
+	}
 }
 
 // inOrder is all peers, in an order that doesn't change from run to run.

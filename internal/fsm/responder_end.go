@@ -43,7 +43,7 @@ func (m *Machine) helloArrived(now time.Time, s *stream, f *wire.Frame, payload 
 		return
 	}
 	c.greeted = true
-	defer m.letGo(now, c)
+	defer m.release(now, c)
 	if !m.enterEpoch(now, s, f) {
 		return
 	}
