@@ -48,7 +48,8 @@ type Config struct {
 	// not ended. Defaults 4,096 and 65,536.
 	MaxOpenPerPeer, MaxOpen int
 	// MaxStoredPerPeer and MaxStored bound the bytes kept of peers' requests
-	// and, counted apart, of peers' replies. Defaults 1 GiB and 8 GiB.
+	// and, counted apart, of peers' replies; MaxStored also, apart again, those
+	// of the requests made here. Defaults 1 GiB and 8 GiB.
 	MaxStoredPerPeer, MaxStored int64
 	// PayloadMemory bounds the payload bytes held in memory besides those on
 	// their way to the application. Default 64 MiB.
