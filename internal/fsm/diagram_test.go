@@ -89,7 +89,7 @@ func leftOut(c cell) bool {
 
 // short is an input without what doesn't matter to the state.
 func short(input string) string {
-	for _, detail := range []string{", there", ", old", ", delivered", ", dialled here", ", dialled by the peer", ", broken", ", clean", ", no address", " as before", " to the peer"} {
+	for _, detail := range []string{", there", ", old", ", delivered", ", dialled here", ", dialled by the peer", ", broken", ", closed by the peer", ", clean", ", no address", " as before", " to the peer"} {
 		input = strings.TrimSuffix(input, detail)
 	}
 	return strings.TrimPrefix(input, "REQUEST 2 of its lane, ")

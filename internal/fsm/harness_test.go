@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -203,6 +204,14 @@ func (n *node) stream() Stream {
 	n.peers += 2
 	return n.peers
 }
+
+// broken is the end of a connection by a failure.
+func broken(c Conn) Disconnected { return Disconnected{Conn: c, Err: errBroken} }
+
+var (
+	errBroken = errors.New("connection reset")
+	errAbsent = errors.New("nobody there")
+)
 
 // frame is a frame as the tests write it, and the payload of a HELLO.
 type frame struct {

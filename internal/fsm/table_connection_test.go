@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/parley-p2p/parley/internal/wire"
@@ -51,7 +50,7 @@ func connectionScenes() []state {
 		{"", "disconnected, to be dialled again", func(n *node) *scene {
 			n.step(Listed{alice})
 			n.request(1, "lane")
-			n.step(DialFailed{Peer: alice, Err: errors.New("nobody there")})
+			n.step(DialFailed{Peer: alice, Err: errAbsent})
 			return &scene{number: 1}
 		}},
 		{"", "disconnected, off the list", func(n *node) *scene { n.m.peer(alice); return &scene{number: 1} }},
@@ -92,10 +91,11 @@ func connectionEvents() []event {
 	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })
-	add("Disconnected, broken", func(s *scene) bool { return s.conn != 0 && s.step(Disconnected{Conn: s.conn}) })
+	add("Disconnected, broken", func(s *scene) bool { return s.conn != 0 && s.step(broken(s.conn)) })
 	add("Disconnected, clean", func(s *scene) bool { return s.conn != 0 && s.step(Disconnected{Conn: s.conn, Clean: true}) })
+	add("Disconnected, closed by the peer", func(s *scene) bool { return s.conn != 0 && s.step(Disconnected{Conn: s.conn}) })
 	does("Disconnected, unknown", func(*scene) Input { return Disconnected{Conn: 99} })
-	does("DialFailed", func(*scene) Input { return DialFailed{Peer: alice, Err: errors.New("nobody there")} })
+	does("DialFailed", func(*scene) Input { return DialFailed{Peer: alice, Err: errAbsent} })
 	does("DialFailed, no address", func(*scene) Input { return DialFailed{Peer: alice, Err: ErrNoAddress} })
 	add("Closed", func(s *scene) bool { return s.bound != 0 && s.step(Closed{s.conn, s.bound}) })
 	add("Closed, unknown", func(s *scene) bool { return s.conn != 0 && s.step(Closed{s.conn, 999}) })

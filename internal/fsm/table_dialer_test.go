@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -73,6 +72,7 @@ func dialerScenes() []state {
 			n.request(2, "lane")
 			return s
 		}},
+		{"", "queued, without a connection", func(n *node) *scene { return begin(n, 2, false) }},
 		{"Dialing", "dialing", func(n *node) *scene { return begin(n, 1, false) }},
 		{"Sending", "sending", sending},
 		{"", "sending, after RESUME", func(n *node) *scene {
@@ -85,7 +85,7 @@ func dialerScenes() []state {
 		{"Awaiting", "awaiting reply", then(sending, ack)},
 		{"", "awaiting reply, after RESUME", func(n *node) *scene {
 			s := then(sending, ack)(n)
-			n.step(Disconnected{Conn: s.conn})
+			n.step(broken(s.conn))
 			s.conn = n.connect(alice, true)
 			s.bound = n.m.lastStream
 			n.arrive(s.conn, s.bound, n.ack(1))
@@ -105,7 +105,7 @@ func dialerScenes() []state {
 		}},
 		{"", "backoff, without a connection", func(n *node) *scene {
 			s := begin(n, 1, false)
-			n.step(DialFailed{Peer: alice, Err: errors.New("nobody there")})
+			n.step(DialFailed{Peer: alice, Err: errAbsent})
 			return s
 		}},
 		{"Suspended", "suspended", func(n *node) *scene { s := then(sending, ack)(n); n.step(Unlisted{alice}); return s }},
@@ -114,7 +114,7 @@ func dialerScenes() []state {
 		{"", "cancelling, without a connection", func(n *node) *scene {
 			s := sending(n)
 			n.step(Cancel{Name: made(1)})
-			n.step(Disconnected{Conn: s.conn})
+			n.step(broken(s.conn))
 			s.conn, s.bound = 0, 0
 			return s
 		}},
@@ -145,11 +145,20 @@ func dialerEvents() []event {
 	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })
-	add("Disconnected, broken", connected(func(s *scene) Input { return Disconnected{Conn: s.conn} }))
+	add("Disconnected, broken", connected(func(s *scene) Input { return broken(s.conn) }))
 	add("Disconnected, clean", connected(func(s *scene) Input { return Disconnected{Conn: s.conn, Clean: true} }))
-	does("DialFailed", func(*scene) Input { return DialFailed{Peer: alice, Err: errors.New("nobody there")} })
+	does("DialFailed", func(*scene) Input { return DialFailed{Peer: alice, Err: errAbsent} })
 	add("Closed", func(s *scene) bool { return s.bound != 0 && s.step(Closed{s.conn, s.bound}) })
 	add("Progress", func(s *scene) bool { return s.bound != 0 && s.step(Progress{s.conn, s.bound}) })
+	add("the exchange before it has ended", func(s *scene) bool {
+		switch {
+		case s.number == 1 || s.m.made[made(1).Tag].outcome != 0:
+			return false
+		case s.conn == 0:
+			return s.step(Cancel{Name: made(1)})
+		}
+		return s.arrive(2, s.reply(1))
+	})
 	add("the large reply has come", (*scene).uploaded)
 	add("its timer is due", func(s *scene) bool {
 		x := s.m.made[made(s.number).Tag]

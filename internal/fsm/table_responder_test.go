@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/parley-p2p/parley/internal/wire"
@@ -50,6 +49,7 @@ func responderScenes() []state {
 	return []state{
 		{"", "unknown", func(n *node) *scene { return begin(n) }},
 		{"Receiving", "receiving", func(n *node) *scene { return begin(n, largeResume(1, "lane")) }},
+		{"", "receiving, a small one", func(n *node) *scene { return begin(n, resume(1, "lane")) }},
 		{"", "receiving, its payload is being read", func(n *node) *scene {
 			large := largeRequest(1, "lane")
 			s := begin(n, large.with(func(f *wire.Frame) { f.Kind = wire.Resume }))
@@ -74,7 +74,7 @@ func responderScenes() []state {
 		}},
 		{"", "replying, without a connection", func(n *node) *scene {
 			s := replying(n)
-			n.step(Disconnected{Conn: s.conn})
+			n.step(broken(s.conn))
 			s.conn, s.bound = 0, 0
 			return s
 		}},
@@ -102,8 +102,8 @@ func responderEvents() []event {
 	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })
-	add("Disconnected", func(s *scene) bool { return s.conn != 0 && s.step(Disconnected{Conn: s.conn}) })
-	does("DialFailed", func(*scene) Input { return DialFailed{Peer: alice, Err: errors.New("nobody there")} })
+	add("Disconnected", func(s *scene) bool { return s.conn != 0 && s.step(broken(s.conn)) })
+	does("DialFailed", func(*scene) Input { return DialFailed{Peer: alice, Err: errAbsent} })
 	does("DialFailed, no address", func(*scene) Input { return DialFailed{Peer: alice, Err: ErrNoAddress} })
 	add("Closed", func(s *scene) bool { return s.bound != 0 && s.step(Closed{s.conn, s.bound}) })
 	add("Progress", func(s *scene) bool { return s.bound != 0 && s.step(Progress{s.conn, s.bound}) })

@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -364,7 +363,7 @@ func (w *world) dialled() {
 	w.dialing = w.dialing[1:]
 	switch w.choose(6) {
 	case 1:
-		w.do(DialFailed{Peer: p, Err: errors.New("nobody there")})
+		w.do(DialFailed{Peer: p, Err: errAbsent})
 	case 2:
 		w.do(DialFailed{Peer: p, Err: fmt.Errorf("dial: %w", ErrNoAddress)})
 	default:
@@ -405,7 +404,11 @@ func (w *world) end(l *link, clean bool) {
 	for _, s := range l.streams {
 		delete(w.offers, s)
 	}
-	w.do(Disconnected{Conn: l.id, Clean: clean, Err: errors.New("closed")})
+	in := Disconnected{Conn: l.id, Clean: clean}
+	if !clean && w.choose(3) != 1 {
+		in.Err = errBroken
+	}
+	w.do(in)
 }
 
 func (w *world) streamEnds() {
