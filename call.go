@@ -56,7 +56,7 @@ func (h *Handler) outcome(d fsm.Delivery) ([]byte, error) {
 		return nil, err
 	}
 	if err != nil {
-		return nil, errors.Join(ErrJournal, err)
+		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 	}
 	h.tell(fsm.Commit{Name: d.Name})
 	return body, eventOf(d).Err

@@ -2,6 +2,7 @@ package parley
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -58,7 +59,7 @@ func eventOfNotice(n fsm.Notice) Event {
 	case fsm.PeerLostJournal:
 		e.Kind = PeerLostJournal
 	case fsm.JournalTrouble:
-		e.Kind, e.Err = JournalTrouble, errors.Join(ErrJournal, e.Err)
+		e.Kind, e.Err = JournalTrouble, fmt.Errorf("%w: %w", ErrJournal, e.Err)
 	}
 	if !e.Peer.IsZero() {
 		e.Err = &PeerError{Peer: e.Peer, ID: e.ID, Err: e.Err}
