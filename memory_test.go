@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && !race
 
 package parley_test
 
@@ -22,7 +22,8 @@ func init() {
 }
 
 // A request and a reply of the largest size go from disk to disk. Either process
-// has at no time more than four times a message in memory.
+// has at no time more than four times a message in memory. (The race detector,
+// which has memory of its own, would be counted too.)
 func TestMemoryOfTheLargestMessages(t *testing.T) {
 	lines := make(chan line, 16)
 	both := programs(t, [2]string{"large dialer", "large responder"}, lines)
