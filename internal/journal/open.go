@@ -150,6 +150,9 @@ func (j *Journal) create(guard *guard, records string, o Options) error {
 	if err := raised.close(); err != nil {
 		return err
 	}
+	// That first log is empty and in a format that can't be checked.
+	guard.inspector.off = true
+	defer func() { guard.inspector.off = false }()
 	store, err := openPebble(unfinished, guard, false, j.failure, o.Logger)
 	if err != nil {
 		return err
