@@ -102,9 +102,10 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 	for _, s := range m.streamsOf(c) {
 		m.gone(now, s)
 	}
+	inOrder := in.Clean || in.Err == nil && c.state == ConnUp
 	switch {
 	case c.leaving: // nothing was left to do on it
-	case !p.busy() && c.useful:
+	case c.useful && (inOrder || !p.busy()): // a request of ours may have met the peer's closing
 		p.failures = 0
 	case !p.busy(): // the peer had something to say, and has said it
 	case c.useful:
@@ -112,7 +113,6 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 	default:
 		p.failures++
 	}
-	inOrder := in.Clean || in.Err == nil && c.state == ConnUp
 	if inOrder && p.dialer.unconfirmed && len(p.conns) == 0 && len(p.dialer.open) == 0 {
 		p.dialer.unconfirmed = false // the peer had read the last acknowledgement
 		m.save(&p.dialer)
