@@ -166,7 +166,7 @@ func ask() error {
 	messages := make([]parley.Message, jobs)
 	for i := range messages {
 		job := fmt.Sprint(i)
-		messages[i] = parley.Message{Peer: p.peer, Lane: fmt.Sprint(i % jobLanes), Key: job, Body: []byte(job)}
+		messages[i] = parley.Message{Peer: p.peer, Lane: fmt.Sprint(i % jobLanes), Key: job, Body: padded(job, i)}
 	}
 	ids, err := p.Send(messages...)
 	if err != nil {
@@ -206,6 +206,19 @@ func ask() error {
 	return p.Close()
 }
 
+// padded makes messages of all three sizes that are treated apart: sent at once,
+// sent when there is room, and kept in a file of their own.
+func padded(text string, job int) []byte {
+	size := len(text)
+	switch {
+	case job%20 == 7:
+		size = 2 << 20
+	case job%5 == 3:
+		size = 200 << 10
+	}
+	return append([]byte(text), bytes.Repeat([]byte{' '}, size-len(text))...)
+}
+
 // answer is the part of the answerer.
 func answer() error {
 	p, err := play(func(*parley.Config) {})
@@ -231,10 +244,14 @@ func answer() error {
 		if err := written.takeOnce(e); err != nil {
 			return err
 		}
-		if err := p.Reply(e.ID, append([]byte("answer to "), e.Body...)); err != nil {
+		var job int
+		if _, err := fmt.Sscan(string(e.Body), &job); err != nil {
 			return err
 		}
-		if err := written.note("answered", e.ID, string(e.Body)); err != nil {
+		if err := p.Reply(e.ID, padded(fmt.Sprint("answer to ", job), job)); err != nil {
+			return err
+		}
+		if err := written.note("answered", e.ID, fmt.Sprint(job)); err != nil {
 			return err
 		}
 		fmt.Println("answered")
@@ -288,10 +305,11 @@ func (l *ledger) takeOnce(e parley.Event) error {
 	if e.Redelivered {
 		came = "again"
 	}
-	if err := l.note(came, e.ID, string(e.Body)); err != nil || l.has("effect", e.ID) {
+	text := string(bytes.TrimRight(e.Body, " "))
+	if err := l.note(came, e.ID, text); err != nil || l.has("effect", e.ID) {
 		return err
 	}
-	return l.note("effect", e.ID, string(e.Body))
+	return l.note("effect", e.ID, text)
 }
 
 func readLedger(t *testing.T, p *program) [][]string {
