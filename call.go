@@ -75,7 +75,8 @@ const serveWidth = 64
 // error. Requests of one lane are answered one after the other, those of
 // different lanes, at most 64, at once. The function's error rejects the request
 // with its text as the reason; ErrLater leaves the request open, for Reply later
-// or the next start. Its context ends when the dialer gives the request up.
+// or the next start. Its context ends when the dialer gives the request up; while
+// 64 are being answered no news is taken, this neither.
 //
 // Serve is the consumer of events; what is not a request waits for CheckReceive
 // or Receive, which may be called beside it.
