@@ -155,7 +155,7 @@ func (m *Machine) gone(now time.Time, s *stream) {
 	c := s.conn
 	delete(m.streams, s.id)
 	c.gone = append(c.gone[max(0, len(c.gone)-maxGone):], s.id)
-	c.idle = slices.DeleteFunc(c.idle, func(other *stream) bool { return other == s })
+	s.occupy()
 	c.held = slices.DeleteFunc(c.held, func(in Input) bool { return streamOf(in) == s.id })
 	if s.own() {
 		c.owned--
@@ -222,8 +222,13 @@ func (m *Machine) free(s *stream) {
 func (m *Machine) spend(s *stream, unread bool) {
 	if unread {
 		s.spent = true
-		s.conn.idle = slices.DeleteFunc(s.conn.idle, func(other *stream) bool { return other == s })
+		s.occupy()
 	}
+}
+
+// occupy takes a stream from among the idle ones.
+func (s *stream) occupy() {
+	s.conn.idle = slices.DeleteFunc(s.conn.idle, func(other *stream) bool { return other == s })
 }
 
 // find is the stream that a frame came on.

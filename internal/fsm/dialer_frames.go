@@ -251,6 +251,7 @@ func (m *Machine) detach(now time.Time, x *outbound, s *stream) {
 
 // read has a large reply read. Its room is taken already.
 func (m *Machine) read(now time.Time, x *outbound, s *stream, size int64) {
+	s.occupy()
 	x.reading, x.expects, s.out = s, size, x
 	m.act(Accept{Conn: s.conn.id, Stream: s.id})
 	x.retryAt(m, now.Add(m.config.AckTimeout))

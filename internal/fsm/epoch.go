@@ -121,6 +121,7 @@ func (m *Machine) halt(now time.Time, p *peer, reason error, name Name) {
 	}
 	d.halt = reason
 	m.save(d)
+	m.sync() // or a restart would go on where the operator was told that it stops
 	for _, x := range d.inOrder() {
 		m.unbind(now, x)
 		x.waiting = false
