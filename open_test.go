@@ -3,8 +3,10 @@ package parley_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,6 +124,42 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 	bob = bob.again() // what was not taken is still there
 	bob.want(parley.RequestReceived)
+}
+
+func TestCloseAmidCalls(t *testing.T) {
+	alice, bob := pair(t, onDisk(t))
+	var calling sync.WaitGroup
+	for lane := range 8 {
+		calling.Go(func() {
+			size := []int{10, 200 << 10, 2 << 20}[lane%3]
+			for {
+				_, err := alice.CallMessage(t.Context(), parley.Message{Peer: bob.PeerID(), Address: bob.address, Lane: fmt.Sprint(lane), Body: make([]byte, size)})
+				if errors.Is(err, parley.ErrClosed) {
+					return
+				}
+				if err != nil {
+					t.Errorf("a call gives %v", err)
+					return
+				}
+			}
+		})
+	}
+	served := make(chan struct{}, 1024)
+	serve(t, bob, func(_ context.Context, r *parley.Request) ([]byte, error) {
+		select {
+		case served <- struct{}{}:
+		default:
+		}
+		return r.Body, nil
+	})
+	for range 40 {
+		<-served
+	}
+	alice.stop()
+	bob.stop()
+	calling.Wait()
+	alice.again() // whatever was under way, both journals are whole
+	bob.again()
 }
 
 func TestKeysMakeRequestsIdempotent(t *testing.T) {
