@@ -209,6 +209,12 @@ func TestNeitherSideWaitsForTheOther(t *testing.T) {
 			t.Fatalf("%d requests are acknowledged, %d events and %d alerts wait", acks, len(n.Deliveries), len(n.Alerts))
 		}
 
+		n.look(func(m *fsm.Machine) {
+			if open := len(m.Exchanges()); open != count {
+				t.Errorf("%d requests are open", open)
+			}
+		})
+
 		log.begun, log.release = make(chan fsm.Batch), make(chan struct{})
 		n.call(fsm.Enqueue{Requests: []fsm.Outgoing{request("mine")}})
 		<-log.begun // and now the disk takes its time
