@@ -84,7 +84,7 @@ func (w *world) sends(a Send) {
 		l.streams = append(l.streams, a.Stream)
 	}
 	w.onStream(a.Conn, a.Stream, frameName(f))
-	if f.Kind == wire.Nack || f.Kind == wire.Reject {
+	if o := w.offers[a.Stream].Frame; (f.Kind == wire.Nack || f.Kind == wire.Reject) && f.Seq == o.Seq && (f.Of == wire.OfReply) == (o.Kind == wire.Reply) {
 		delete(w.offers, a.Stream)
 	}
 	w.checkDurable(l, f)
@@ -129,7 +129,7 @@ func (w *world) checkDurable(l *link, f wire.Frame) {
 		case f.Kind == wire.Reply:
 			must(over || y != nil && y.state == Replying && y.reply.Hash == f.Hash || y != nil && y.state == Refused, "the reply")
 		case f.Kind == wire.Reject && (f.Refusal == wire.Policy || f.Refusal == wire.TooLarge):
-			must(over || y != nil && y.answerHash() == f.Hash, "the rejection")
+			must(over || y != nil && (y.answerHash() == f.Hash || y.state == Refused), "the rejection")
 		case f.Kind == wire.Reject && f.Refusal == wire.Fenced:
 			must(r.epoch >= f.Known && f.Known > f.Epoch, "the epoch")
 		}
@@ -173,7 +173,14 @@ func (w *world) responds() {
 	}
 	f := wire.Frame{Epoch: to.Frame.Epoch, Seq: to.Frame.Seq}
 	stream := to.Stream
+	if d.halt != nil && w.choose(2) == 1 {
+		w.do(Renew{Peer: l.peer})
+		return
+	}
 	kind := w.choose(32)
+	if kind >= 26 && w.choose(w.honesty) > 20 { // what halts is rare
+		kind -= 10
+	}
 	switch {
 	case kind < 3:
 		f.Kind, f.Seq, f.Next, f.Epoch = wire.Welcome, 0, d.next-min(d.next, 1), d.epoch
@@ -312,7 +319,7 @@ func (w *world) theirStream(l *link) Stream {
 
 // falsified is a frame in which now and then something is wrong.
 func (w *world) falsified(f wire.Frame) wire.Frame {
-	switch w.choose(40) {
+	switch w.choose(w.honesty) {
 	case 1:
 		f.Epoch++
 	case 2:

@@ -39,7 +39,8 @@ type world struct {
 	dropped   map[Stream]bool     // in this turn: what is sent on them wasn't known to be in vain
 	ended     map[Peer]endedThere // when the turn began
 
-	bytes []byte
+	honesty int // of the peers in this story: the greater, the fewer falsified frames
+	bytes   []byte
 }
 
 // link is a connection as the P2P protocol sees it.
@@ -119,8 +120,12 @@ func (w *world) run(story [][]byte) {
 			panic(broken)
 		}
 	}()
+	w.honesty = 250
 	for i, step := range story {
 		w.bytes = step
+		if i == 0 {
+			w.honesty = []int{40, 100, 250}[w.choose(3)]
+		}
 		w.act()
 		if w.choose(4) != 0 || i == len(story)-1 {
 			w.finish()
