@@ -112,7 +112,7 @@ func (o *outbox) waits(x *outbound) bool { return slices.Contains(o.waited, x) }
 func (m *Machine) Unwait(name Name) {
 	if x := m.made[name.Tag]; x != nil && x.waited {
 		x.waited = false
-		if x.outcome != 0 {
+		if x.outcome != 0 && !x.committed {
 			m.outbox.waited = slices.DeleteFunc(m.outbox.waited, func(other *outbound) bool { return other == x })
 			m.outbox.push(x)
 		}
