@@ -39,6 +39,18 @@ type Config struct {
 	// from a peer that can't be reached. Default 5 min.
 	PollMax time.Duration
 
+	// DialTimeout is how long one address of a peer is tried. Default 10 s.
+	DialTimeout time.Duration
+	// KeepAlive is how long a connection may be silent before it is probed; one
+	// whose other end is gone is found within 2.5 times that. Default 10 s.
+	KeepAlive time.Duration
+
+	// MaxConnections bounds the connections that peers have dialled,
+	// MaxConnectionsPerPeer those with one peer in each direction, and
+	// MaxConnectionsPerIP those from one IPv4 address or IPv6 /64.
+	// Defaults 512, 4 and 32.
+	MaxConnections, MaxConnectionsPerPeer, MaxConnectionsPerIP int
+
 	// MaxMessageSize bounds a request's and a reply's bytes. Default 64 MiB.
 	MaxMessageSize int64
 	// MaxQueuedPerPeer and MaxQueued bound the requests made here and not ended.
@@ -92,6 +104,8 @@ func (c Config) withDefaults() (Config, error) {
 		{"RetryMax", &c.RetryMax, 30 * time.Second},
 		{"PollMax", &c.PollMax, 5 * time.Minute},
 		{"HistoryAge", &c.HistoryAge, 7 * 24 * time.Hour},
+		{"DialTimeout", &c.DialTimeout, 10 * time.Second},
+		{"KeepAlive", &c.KeepAlive, 10 * time.Second},
 	} {
 		if *d.value < 0 {
 			return c, fmt.Errorf("Config.%s is %v: want 0, for the default of %v, or more", d.name, *d.value, d.zero)
@@ -108,6 +122,9 @@ func (c Config) withDefaults() (Config, error) {
 		{"MaxOpenPerPeer", &c.MaxOpenPerPeer, 4 << 10},
 		{"MaxOpen", &c.MaxOpen, 64 << 10},
 		{"History", &c.History, 10_000},
+		{"MaxConnections", &c.MaxConnections, 512},
+		{"MaxConnectionsPerPeer", &c.MaxConnectionsPerPeer, 4},
+		{"MaxConnectionsPerIP", &c.MaxConnectionsPerIP, 32},
 	} {
 		if *n.value < 0 {
 			return c, fmt.Errorf("Config.%s is %d: want 0, for the default of %d, or more", n.name, *n.value, n.zero)

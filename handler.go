@@ -33,7 +33,8 @@ type Handler struct {
 	receiving atomic.Bool // events have one consumer
 	last      fsm.Name    // the reply or failure given last, not committed
 	unread    map[fsm.Name]struct{}
-	aside     aside // what Serve came across and didn't take
+	waiting   []fsm.Delivery // requests that Serve took and hasn't begun
+	aside     aside          // what Serve came across and didn't take
 
 	unsubscribe func()
 	using       sync.RWMutex // held to read by calls that use the journal
@@ -121,6 +122,8 @@ func (h *Handler) listen(address string, key identity.Key) (*p2p.Protocol, error
 	}
 	return p2p.Listen(p2p.Config{
 		Key: key, Listen: addresses, Allow: h.allow, Payloads: payloads{h.journal}, Logger: h.log,
+		DialTimeout: h.config.DialTimeout, KeepAlive: h.config.KeepAlive,
+		MaxConnections: h.config.MaxConnections, MaxConnectionsPerPeer: h.config.MaxConnectionsPerPeer, MaxConnectionsPerIP: h.config.MaxConnectionsPerIP,
 		MaxMessageSize:          h.config.MaxMessageSize,
 		MaxStreamsPerConnection: 2 * maxStreams, // a stream that was reset here may live there a little longer
 	})
