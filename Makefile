@@ -6,8 +6,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # isn't (go.dev/issue/75804).
 FUZZTIME    = 500000x
 
+SEEDS       = 5000
+
 .DEFAULT_GOAL = help
-.PHONY: help build test race lint format vet staticcheck bench fuzz demo vectors
+.PHONY: help build test race lint format vet staticcheck bench simulate fuzz demo vectors
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +37,9 @@ staticcheck:
 
 bench: ## run all benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+simulate: ## run SEEDS whole groups of nodes on virtual time, amid failures
+	go test -run EverythingEnds -v ./internal/simulate -seeds $(SEEDS)
 
 fuzz: ## run every fuzz target, FUZZTIME runs of each
 	@grep -rH --include='*_test.go' '^func Fuzz' . | \
