@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/journal"
 )
 
 // Call makes a request and waits for the reply, which it commits. Many may wait
@@ -75,8 +77,7 @@ const serveWidth = 64
 // error. Requests of one lane are answered one after the other, those of
 // different lanes, at most 64, at once. The function's error rejects the request
 // with its text as the reason; ErrLater leaves the request open, for Reply later
-// or the next start. Its context ends when the dialer gives the request up; while
-// 64 are being answered no news is taken, this neither.
+// or the next start. Its context ends when the dialer gives the request up.
 //
 // Serve is the consumer of events; what is not a request waits for CheckReceive
 // or Receive, which may be called beside it.
@@ -85,24 +86,12 @@ func (h *Handler) Serve(ctx context.Context, answer func(context.Context, *Reque
 		return ErrBusy
 	}
 	defer h.receiving.Store(false)
-	s := serving{h: h, answer: answer, places: make(chan struct{}, serveWidth), cancels: map[ID]context.CancelFunc{}}
+	h.commitLast()
+	s := serving{h: h, answer: answer, places: make(chan struct{}, serveWidth), cancels: map[fsm.Name]context.CancelFunc{}}
 	defer s.running.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	for {
-		h.last = fsm.Name{} // what was put aside is committed by whoever takes it
-		e, err := h.receive(ctx)
-		switch {
-		case err != nil:
-			return err
-		case e.Kind == RequestReceived:
-			s.start(ctx, e)
-		case e.Kind == RequestAbandoned:
-			s.abandon(e.ID)
-		default:
-			h.aside.put(e)
-		}
-	}
+	return s.run(ctx)
 }
 
 // serving is one run of Serve.
@@ -112,45 +101,94 @@ type serving struct {
 	places  chan struct{}
 	running sync.WaitGroup
 	mu      sync.Mutex
-	cancels map[ID]context.CancelFunc // of the requests being answered
+	cancels map[fsm.Name]context.CancelFunc // of the requests being answered
 }
 
-func (s *serving) start(ctx context.Context, e Event) {
-	select {
-	case s.places <- struct{}{}:
-	case <-ctx.Done():
-		return // it stays open
+// run takes events until the context ends. Requests for which there is no place
+// wait unread, so that it still hears which have been given up.
+func (s *serving) run(ctx context.Context) error {
+	h := s.h
+	for {
+		var place chan<- struct{}
+		if len(h.waiting) > 0 {
+			place = s.places
+		}
+		select {
+		case place <- struct{}{}:
+			s.start(ctx, h.waiting[0])
+			h.waiting = h.waiting[1:]
+		case n := <-h.loop.Alerts:
+			h.aside.put(h.alert(n))
+		case d := <-h.loop.Deliveries:
+			s.take(d)
+		case <-h.loop.Stopped():
+			return ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+}
+
+func (s *serving) take(d fsm.Delivery) {
+	h := s.h
+	switch d.Kind {
+	case fsm.RequestReceived:
+		h.tell(fsm.Taken{Name: d.Name})
+		h.waiting = append(h.waiting, d)
+	case fsm.RequestAbandoned:
+		h.tell(fsm.Taken{Name: d.Name})
+		delete(h.unread, d.Name)
+		h.waiting = slices.DeleteFunc(h.waiting, func(w fsm.Delivery) bool { return w.Name == d.Name })
+		s.abandon(d.Name)
+	default:
+		if e, ok := h.given(d); ok {
+			h.aside.put(e)
+		}
+		h.last = fsm.Name{} // whoever takes it from there commits it
+	}
+}
+
+// start answers a request in a goroutine of its own.
+func (s *serving) start(ctx context.Context, d fsm.Delivery) {
 	ctx, cancel := context.WithCancel(ctx)
 	s.mu.Lock()
-	s.cancels[e.ID] = cancel
+	s.cancels[d.Name] = cancel
 	s.mu.Unlock()
 	s.running.Go(func() {
 		defer func() { <-s.places }()
-		defer s.abandon(e.ID)
-		msg, err := s.answer(ctx, &Request{e})
-		switch {
-		case errors.Is(err, ErrLater):
-			return
-		case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
-			return // given up, or stopping: it isn't the request's fault
-		case err != nil:
-			err = s.h.Reject(e.ID, clip(err.Error()))
-		default:
-			err = s.h.Reply(e.ID, msg)
-		}
-		if err != nil && !errors.Is(err, ErrAbandoned) && !errors.Is(err, ErrClosed) {
-			s.h.log.Error("a request could not be answered", "peer", e.Peer, "exchange", e.ID, "error", err)
+		defer s.abandon(d.Name)
+		if err := s.reply(ctx, d); err != nil && !errors.Is(err, ErrAbandoned) && !errors.Is(err, ErrClosed) {
+			s.h.log.Error("a request could not be answered", "peer", idOf(d.Peer), "exchange", idOfName(d.Name), "error", err)
 		}
 	})
 }
 
+func (s *serving) reply(ctx context.Context, d fsm.Delivery) error {
+	e := eventOf(d)
+	var err error
+	if e.Body, err = s.h.body(d); errors.Is(err, journal.ErrNoPayload) {
+		return ErrAbandoned // on the way here: the news follows
+	} else if err != nil {
+		return err
+	}
+	msg, err := s.answer(ctx, &Request{e})
+	switch {
+	case errors.Is(err, ErrLater):
+		return nil
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return nil // given up, or stopping: it isn't the request's fault
+	case err != nil:
+		return s.h.Reject(e.ID, clip(err.Error()))
+	}
+	return s.h.Reply(e.ID, msg)
+}
+
 // abandon ends the context of a request's answer.
-func (s *serving) abandon(id ID) {
+func (s *serving) abandon(name fsm.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cancel, found := s.cancels[id]; found {
+	if cancel, found := s.cancels[name]; found {
 		cancel()
-		delete(s.cancels, id)
+		delete(s.cancels, name)
 	}
 }

@@ -33,7 +33,7 @@ type Handler struct {
 	receiving atomic.Bool // events have one consumer
 	last      fsm.Name    // the reply or failure given last, not committed
 	unread    map[fsm.Name]struct{}
-	waiting   []fsm.Delivery // requests that Serve took and hasn't begun
+	waiting   []fsm.Delivery // requests that Serve took and has not begun: at most Config.MaxOpen
 	aside     aside          // what Serve came across and didn't take
 
 	unsubscribe func()

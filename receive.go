@@ -30,6 +30,9 @@ func (h *Handler) CheckReceive() (Event, bool) {
 			return h.alert(n), true
 		default:
 		}
+		if e, ok := h.leftByServe(); ok {
+			return e, true
+		}
 		select {
 		case d := <-h.loop.Deliveries:
 			if e, ok := h.given(d); ok {
@@ -71,6 +74,9 @@ func (h *Handler) receive(ctx context.Context) (Event, error) {
 		case n := <-h.loop.Alerts:
 			return h.alert(n), nil
 		default:
+		}
+		if e, ok := h.leftByServe(); ok {
+			return e, nil
 		}
 		select {
 		case n := <-h.loop.Alerts:
@@ -141,6 +147,18 @@ func (h *Handler) given(d fsm.Delivery) (Event, bool) {
 		h.last = d.Name
 	}
 	return e, true
+}
+
+// leftByServe gives the next request that Serve took and ended without answering.
+func (h *Handler) leftByServe() (Event, bool) {
+	for len(h.waiting) > 0 {
+		d := h.waiting[0]
+		h.waiting = h.waiting[1:]
+		if e, ok := h.given(d); ok {
+			return e, true
+		}
+	}
+	return Event{}, false
 }
 
 // body reads the request or reply of a delivery. Errors: ErrClosed and the journal's.
