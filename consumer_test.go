@@ -293,3 +293,62 @@ func TestSameAnswerTwice(t *testing.T) {
 		})
 	}
 }
+
+// More requests than Serve answers at once wait, and it hears all the same which
+// have been given up.
+func TestServeWhoseEveryPlaceIsTaken(t *testing.T) {
+	alice, bob := pair(t, nil)
+	const width, more = 64, 3
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun, over, ended := make(chan string, width+more), make(chan string, width+more), make(chan error, 1)
+	go func() {
+		ended <- bob.Serve(ctx, func(ctx context.Context, r *parley.Request) ([]byte, error) {
+			begun <- r.Lane
+			<-ctx.Done()
+			over <- r.Lane
+			return nil, ctx.Err()
+		})
+	}()
+	ids := map[string]parley.ID{}
+	ask := func(lane string) {
+		ids[lane] = alice.askIn(lane, bob, lane)
+	}
+	for i := range width {
+		ask(fmt.Sprint(i))
+	}
+	for range width {
+		<-begun
+	}
+	for i := range more {
+		ask(fmt.Sprint("waits ", i))
+		lane := fmt.Sprint("waits ", i)
+		bob.until("it is taken", func() bool {
+			x, err := bob.Exchange(ids[lane])
+			return err == nil && x.State == "delivered"
+		})
+	}
+
+	cancelled := func(lane string) {
+		t.Helper()
+		if err := alice.Cancel(ids[lane]); err != nil {
+			t.Fatal(err)
+		}
+		alice.want(parley.ExchangeFailed)
+	}
+	cancelled("waits 0")
+	cancelled("7")
+	if lane := <-over; lane != "7" {
+		t.Fatalf("the context of lane %s has ended", lane)
+	}
+	if lane := <-begun; lane != "waits 1" {
+		t.Fatalf("lane %q is begun", lane)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Fatalf("Serve ended with %v", err)
+	}
+	if e := bob.wantBody(parley.RequestReceived, "waits 2"); e.Redelivered { // it never reached the function
+		t.Fatalf("what Serve had not begun came as %+v", e)
+	}
+}
