@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	stories   = flag.Int("stories", 300, "how many random stories TestAnyStory plays")
+	stories   = flag.Int("stories", 200, "how many random stories TestAnyStory plays")
 	firstSeed = flag.Uint64("seed", 1, "of the first story of TestAnyStory")
 )
 
@@ -49,7 +49,7 @@ func FuzzMachine(f *testing.F) {
 		f.Add(slices.Concat(randomStory(1000 + seed)[:40]...))
 	}
 	f.Fuzz(func(t *testing.T, story []byte) {
-		if failure := play(t, slices.Collect(slices.Chunk(story[:min(len(story), storyLength*stepSize)], stepSize))); failure != "" {
+		if failure := play(t, slices.Collect(slices.Chunk(story[:min(len(story), 60*stepSize)], stepSize))); failure != "" {
 			t.Fatal(failure)
 		}
 	})

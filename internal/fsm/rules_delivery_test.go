@@ -304,3 +304,14 @@ func TestAFrameOfAnUnknownKindIsAViolation(t *testing.T) {
 	n.arrive(c, s, frame{wire.Frame{Kind: 99, Epoch: 1}, nil})
 	n.wantViolation("kind 99")
 }
+func TestACommittedOutcomeIsNotToldWhenItsCallGoes(t *testing.T) {
+	n, _ := connectedNode(t)
+	o := n.outgoing(1, "")
+	o.Waited = true
+	n.step(Enqueue{Requests: []Outgoing{o}})
+	n.step(Cancel{Name: made(1)})
+	n.m.DeliverWaited()
+	n.step(Commit{Name: made(1)})
+	n.m.Unwait(made(1))
+	n.wantTold("committed")
+}
