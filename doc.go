@@ -148,8 +148,7 @@
 //
 // # Limits
 //
-// Every limit has a field in [Config], but for those of connections: 512 that peers
-// dialled, 32 of one IP address, 4 with one peer.
+// Every limit is a field of [Config], where its default stands.
 //
 //	reached                               what happens
 //	MaxMessageSize, by own message        ErrTooLarge; nothing is stored
@@ -158,7 +157,7 @@
 //	MaxStored, by own requests            ErrQueueFull
 //	MaxOpenPerPeer, MaxOpen,              peers are told to try again later, and do;
 //	MaxStoredPerPeer, MaxStored           every peer always has room for one message
-//	connections                           refused; ConnectionLimitHit
+//	MaxConnections, …PerPeer, …PerIP      refused; ConnectionLimitHit
 //	less than 256 MiB of free disk        ErrDiskFull; peers are told to try again later
 //	History, HistoryAge                   the oldest ended exchange is forgotten
 //
