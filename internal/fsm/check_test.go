@@ -108,6 +108,7 @@ func (m *Machine) checkDialer(p *peer, must check) {
 	}
 	must(inLanes == len(d.open), "%s: %d exchanges in lanes, %d open", p.id, inLanes, len(d.open))
 	for tag, x := range m.made {
+		must(x.ordinal <= m.ordinal, "%s: exchange %d ended after the last", p.id, x.seq)
 		must(tag == x.name.Tag && x.name.Dialer == m.config.Self, "exchange %x has another name", tag)
 		if x.peer == p && d.open[x.seq] != x {
 			must(x.outcome != 0 && x.state == x.outcome && !x.committed, "%s: exchange %d isn't open and not over: %v", p.id, x.seq, x.state)
@@ -159,6 +160,7 @@ func (m *Machine) checkResponder(p *peer, must check) {
 	unanswered := map[string]int{}
 	for seq, y := range r.open {
 		must(y.seq == seq && y.peer == p, "%s: its exchange %d is filed as %d", p.id, y.seq, seq)
+		must(y.ordinal <= m.ordinal, "%s: its exchange %d arrived after the last", p.id, seq)
 		must(m.got[y.name] == y, "%s: its exchange %d has no name", p.id, seq)
 		must(!r.ended.has(seq), "%s: its exchange %d is open and ended", p.id, seq)
 		must(seq < r.ended.low+wire.MaxOpen, "%s: its exchange %d is beyond the window from %d", p.id, seq, r.ended.low)

@@ -13,6 +13,9 @@ func (w *world) finish() {
 	w.apply()
 	w.look()
 	clear(w.dropped)
+	if w.turns++; w.turns%16 == 0 {
+		w.checkRestored()
+	}
 	for _, p := range w.m.peers {
 		there := endedThere{epoch: p.responder.epoch}
 		for seq := range uint64(60) {

@@ -39,6 +39,7 @@ type world struct {
 
 	honesty int // of the peers in this story: the greater, the fewer falsified frames
 	bytes   []byte
+	turns   int
 	stored  *Machine // what disk has found in this turn
 }
 
@@ -70,7 +71,7 @@ type endedThere struct {
 func smallWorld(c *Config) {
 	c.MaxQueuedPerPeer, c.MaxQueued, c.MaxOpenPerPeer, c.MaxOpen = 6, 9, 4, 6
 	c.MaxMessageSize, c.MaxStoredPerPeer, c.MaxStored = 100_000, 250_000, 400_000
-	c.MaxStreams, c.History, c.HistoryAge = 3, 4, time.Hour
+	c.MaxStreams, c.History, c.HistoryAge = 3, 4, 1000*time.Hour
 	c.DisconnectionTimeout = 20 * second
 }
 

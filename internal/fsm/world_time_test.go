@@ -22,10 +22,15 @@ func (w *world) pause() {
 // restarts ends the process in order: everything durable must be there again.
 func (w *world) restarts() {
 	w.finish()
-	before := w.m.view()
+	w.checkRestored()
 	w.note("restart")
 	w.begin(false)
-	if diff := cmp.Diff(before, w.m.view()); diff != "" {
+}
+
+// checkRestored compares the machine with the one that its journal gives.
+func (w *world) checkRestored() {
+	again := restored(w.t, w.m.config, w.written, w.now)
+	if diff := cmp.Diff(w.m.view(), again.view()); diff != "" {
 		w.fail("restored otherwise (-before +after):\n%s", diff)
 	}
 }
