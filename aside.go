@@ -36,23 +36,58 @@ func (a *aside) put(e Event) {
 	a.events = append(a.events, e)
 }
 
-// take gives the next event, and the outcome given before, to be committed,
-// unless that is done explicitly.
-func (a *aside) take(explicit bool) (e Event, done ID, ok bool) {
+// take gives the next event. The outcome given before is committed first, unless
+// that is done explicitly; if it can't be, nothing is given.
+func (a *aside) take(explicit bool, commit func(ID) bool) (Event, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	done, a.given = a.given, ID{}
-	if len(a.events) == 0 {
-		return Event{}, done, false
+	if a.given != (ID{}) && !commit(a.given) {
+		return Event{}, false
 	}
-	e = a.events[0]
+	a.given = ID{}
+	if len(a.events) == 0 {
+		return Event{}, false
+	}
+	e := a.events[0]
 	a.events = a.events[1:]
 	if e.Kind.Priority() {
 		a.alerts--
 	} else if !explicit {
 		a.given = e.ID
 	}
-	return e, done, true
+	return e, true
+}
+
+// early is the outcomes that were committed, by ID, before their events were
+// taken. It holds no more than the events that wait in the channel.
+type early struct {
+	mu    sync.Mutex
+	names map[fsm.Name]struct{}
+}
+
+func (e *early) add(name fsm.Name) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.names == nil {
+		e.names = map[fsm.Name]struct{}{}
+	}
+	e.names[name] = struct{}{}
+}
+
+// take reports whether the outcome was committed, and forgets it.
+func (e *early) take(name fsm.Name) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, found := e.names[name]
+	delete(e.names, name)
+	return found
+}
+
+// clear forgets all: no event waits.
+func (e *early) clear() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.names)
 }
 
 // clip cuts a reason to what a rejection can carry.

@@ -33,6 +33,7 @@ type Handler struct {
 	receiving atomic.Bool // events have one consumer
 	last      fsm.Name    // the reply or failure given last, not committed
 	unread    map[fsm.Name]struct{}
+	early     early
 	waiting   []fsm.Delivery // requests that Serve took and has not begun: at most Config.MaxOpen
 	aside     aside          // what Serve came across and didn't take
 

@@ -133,7 +133,7 @@ func (h *Handler) lookOrNothing(at func(*fsm.Machine)) {
 
 // Disconnect closes all connections with a peer. What is open resumes on the next.
 func (h *Handler) Disconnect(peer identity.ID) error {
-	h.tell(fsm.Hangup{Peer: peerOf(peer)})
+	h.pass(fsm.Hangup{Peer: peerOf(peer)})
 	return nil
 }
 

@@ -39,6 +39,7 @@ func (h *Handler) CheckReceive() (Event, bool) {
 				return e, true
 			}
 		default:
+			h.early.clear()
 			return Event{}, false
 		}
 	}
@@ -60,11 +61,14 @@ func (h *Handler) Receive(ctx context.Context) (Event, error) {
 
 // takeAside gives what Serve came across, and commits what it gave before.
 func (h *Handler) takeAside() (Event, bool) {
-	e, done, ok := h.aside.take(h.config.ExplicitCommit)
-	if done != (ID{}) {
-		h.tell(fsm.Commit{Name: nameOf(done)})
-	}
-	return e, ok
+	return h.aside.take(h.config.ExplicitCommit, func(done ID) bool {
+		select {
+		case h.loop.Commands <- mediator.Command{Input: fsm.Commit{Name: nameOf(done)}}:
+			return true
+		default:
+			return false // the mediator is far behind: sooner nothing than to wait
+		}
+	})
 }
 
 func (h *Handler) receive(ctx context.Context) (Event, error) {
@@ -111,6 +115,9 @@ func (h *Handler) Events(ctx context.Context) iter.Seq[Event] {
 // ErrOpen, ErrClosed, ErrJournal.
 func (h *Handler) Commit(id ID) error {
 	_, err := h.call(mediator.Command{Input: fsm.Commit{Name: nameOf(id)}})
+	if err == nil && len(h.loop.Deliveries) > 0 {
+		h.early.add(nameOf(id)) // its event may be among them
+	}
 	return public(err, id.Dialer, id)
 }
 
@@ -131,6 +138,9 @@ func (h *Handler) given(d fsm.Delivery) (Event, bool) {
 		delete(h.unread, d.Name)
 		return Event{}, false
 	}
+	if d.Kind.Ends() && h.early.take(d.Name) {
+		return Event{}, false // committed before it was taken: it isn't told again
+	}
 	e := eventOf(d)
 	var err error
 	e.Body, err = h.body(d)
@@ -143,7 +153,7 @@ func (h *Handler) given(d fsm.Delivery) (Event, bool) {
 	case err != nil:
 		return h.alert(fsm.Notice{Kind: fsm.JournalTrouble, Peer: d.Peer, Name: d.Name, Detail: err.Error(), Time: d.Time}), true
 	}
-	if d.Kind != fsm.RequestReceived && d.Kind != fsm.RequestAbandoned && !h.config.ExplicitCommit {
+	if d.Kind.Ends() && !h.config.ExplicitCommit {
 		h.last = d.Name
 	}
 	return e, true

@@ -125,10 +125,19 @@ func (h *Handler) admitted() []fsm.Input {
 func (h *Handler) allowListChanged(change allowlist.Change) {
 	for _, member := range change.Removed {
 		h.network.DisconnectPeer(peerOf(member.ID))
-		h.tell(fsm.Unlisted{Peer: peerOf(member.ID)})
+		h.pass(fsm.Unlisted{Peer: peerOf(member.ID)})
 	}
 	for _, member := range change.Added {
-		h.tell(fsm.Listed{Peer: peerOf(member.ID)})
+		h.pass(fsm.Listed{Peer: peerOf(member.ID)})
+	}
+}
+
+// pass passes an input to the mediator and waits until it was taken: unlike what
+// follows from an event, such inputs have no room of their own in the channel.
+func (h *Handler) pass(in fsm.Input) {
+	_, err := h.call(mediator.Command{Look: func(m *fsm.Machine) {}, Input: in})
+	if err != nil && !errors.Is(err, ErrClosed) {
+		h.log.Error("a change could not be passed on", "error", err)
 	}
 }
 

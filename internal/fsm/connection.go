@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -33,6 +35,7 @@ type connection struct {
 	held         []Input
 	heldSince    time.Time
 
+	streams  map[Stream]*stream
 	gone     []Stream    // the last that ended: a frame of one may be on its way still
 	owned    int         // streams opened by this node
 	parkable []*outbound // acknowledged on it, the oldest first: their streams can be had when there are no others
@@ -67,7 +70,7 @@ func (s *stream) carriesOther(x *outbound) bool {
 
 func (m *Machine) connected(now time.Time, in Connected) {
 	p := m.peer(in.Peer)
-	c := &connection{id: in.Conn, peer: p, dialed: in.Dialed, address: in.Address, state: ConnUp, progress: now}
+	c := &connection{id: in.Conn, peer: p, dialed: in.Dialed, address: in.Address, state: ConnUp, progress: now, streams: map[Stream]*stream{}}
 	c.timer.owner = c
 	m.conns[in.Conn] = c
 	p.conns = append(p.conns, c)
@@ -99,7 +102,7 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 	p.conns = slices.DeleteFunc(p.conns, func(other *connection) bool { return other == c })
 	m.wakeAt(&c.timer, time.Time{})
 	m.touch(p)
-	for _, s := range m.streamsOf(c) {
+	for _, s := range c.inOrder() {
 		m.gone(now, s)
 	}
 	inOrder := in.Clean || in.Err == nil && c.state == ConnUp
@@ -126,16 +129,9 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 	}
 }
 
-// streamsOf is a connection's streams in order of their numbers.
-func (m *Machine) streamsOf(c *connection) []*stream {
-	var all []*stream
-	for _, s := range m.streams {
-		if s.conn == c {
-			all = append(all, s)
-		}
-	}
-	slices.SortFunc(all, func(a, b *stream) int { return int(int64(a.id) - int64(b.id)) })
-	return all
+// inOrder is a connection's streams in order of their numbers.
+func (c *connection) inOrder() []*stream {
+	return slices.SortedFunc(maps.Values(c.streams), func(a, b *stream) int { return cmp.Compare(a.id, b.id) })
 }
 
 // closed is the end of a stream by the peer or by a failure.
@@ -154,6 +150,7 @@ func (m *Machine) closed(now time.Time, in Closed) {
 func (m *Machine) gone(now time.Time, s *stream) {
 	c := s.conn
 	delete(m.streams, s.id)
+	delete(c.streams, s.id)
 	c.gone = append(c.gone[max(0, len(c.gone)-maxGone):], s.id)
 	s.occupy()
 	c.held = slices.DeleteFunc(c.held, func(in Input) bool { return streamOf(in) == s.id })
@@ -202,7 +199,7 @@ func (m *Machine) take(now time.Time, c *connection) *stream {
 		}
 		m.lastStream += 2
 		s = &stream{id: m.lastStream, conn: c}
-		m.streams[s.id] = s
+		m.streams[s.id], c.streams[s.id] = s, s
 		c.owned++
 	}
 	m.hello(s)
@@ -239,7 +236,7 @@ func (m *Machine) find(c *connection, id Stream) *stream {
 			return nil // reset by this node meanwhile
 		}
 		s = &stream{id: id, conn: c}
-		m.streams[id] = s
+		m.streams[id], c.streams[id] = s, s
 	}
 	return s
 }

@@ -14,6 +14,9 @@ func (c *connection) tend(m *Machine, now time.Time) {
 		c.idleSince = now
 	}
 	if c.dialed && !c.idleSince.IsZero() && !now.Before(c.idleSince.Add(m.config.IdleTimeout)) {
+		if c.useful {
+			c.peer.failures = 0 // an outage is over
+		}
 		m.hangUp(c, true)
 		return
 	}
@@ -51,7 +54,7 @@ func (c *connection) due(m *Machine, now time.Time) {
 	}
 	if !now.Before(c.progress.Add(m.config.DisconnectionTimeout)) {
 		switch {
-		case c.stalled(m):
+		case c.stalled():
 			m.stats.Timeouts++
 			m.hangUp(c, false)
 			m.touch(c.peer)
@@ -67,11 +70,11 @@ func (c *connection) due(m *Machine, now time.Time) {
 }
 
 // stalled reports whether something on the connection waits for the peer.
-func (c *connection) stalled(m *Machine) bool {
+func (c *connection) stalled() bool {
 	if c.helloPending > 0 {
 		return true
 	}
-	for _, s := range m.streamsOf(c) {
+	for _, s := range c.streams {
 		if x := s.out; x != nil && (x.state == Sending || x.state == Cancelling || x.reading != nil) {
 			return true
 		}

@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"container/list"
+	"maps"
 	"slices"
 	"time"
 
@@ -182,7 +183,7 @@ func (m *Machine) make(now time.Time, r Outgoing) *outbound {
 		p.addresses = r.Addresses
 	}
 	x := &outbound{
-		peer: p, seq: d.next, name: Name{m.config.Self, r.Tag}, lane: r.Lane, key: r.Key, deadline: r.Deadline, made: now,
+		peer: p, seq: d.next, name: Name{m.config.Self, r.Tag}, lane: r.Lane, key: r.Key, deadline: r.Deadline.Truncate(time.Millisecond), made: now,
 		payload: m.store(r.Payload), state: Queued, waited: r.Waited,
 	}
 	x.timer.owner = x
@@ -333,7 +334,7 @@ func (m *Machine) requestFrame(now time.Time, x *outbound) wire.Frame {
 		LargestReply: uint64(m.config.MaxMessageSize), PossiblySeen: x.possiblySeen,
 	}
 	if !x.deadline.IsZero() {
-		f.Remaining = max(x.deadline.Sub(now), time.Millisecond).Round(time.Millisecond)
+		f.Remaining = max(x.deadline.Sub(now)+time.Millisecond-1, time.Millisecond).Truncate(time.Millisecond)
 	}
 	return f
 }
@@ -407,12 +408,7 @@ func (d *dialerSide) heads() []*outbound {
 
 // inOrder is every open exchange, in order of their numbers.
 func (d *dialerSide) inOrder() []*outbound {
-	all := make([]*outbound, 0, len(d.open))
-	for _, x := range d.open {
-		all = append(all, x)
-	}
-	slices.SortFunc(all, bySeq)
-	return all
+	return slices.SortedFunc(maps.Values(d.open), bySeq)
 }
 
 func bySeq(a, b *outbound) int { return cmp.Compare(a.seq, b.seq) }

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -189,17 +191,7 @@ func (m *Machine) letGo(p *peer) {
 
 // inOrder is all peers, in an order that doesn't change from run to run.
 func (m *Machine) inOrder() []*peer {
-	all := make([]*peer, 0, len(m.peers))
-	for _, p := range m.peers {
-		all = append(all, p)
-	}
-	slices.SortFunc(all, func(a, b *peer) int {
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	})
-	return all
+	return slices.SortedFunc(maps.Values(m.peers), func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 }
 
 // touch has the peer's connections looked at before the Ready is taken.

@@ -110,12 +110,14 @@ func (o *outbox) waits(x *outbound) bool { return slices.Contains(o.waited, x) }
 // Unwait has an outcome delivered like any other: the call that waited for it
 // has gone.
 func (m *Machine) Unwait(name Name) {
-	if x := m.made[name.Tag]; x != nil && x.waited {
-		x.waited = false
-		if x.outcome != 0 && !x.committed {
-			m.outbox.waited = slices.DeleteFunc(m.outbox.waited, func(other *outbound) bool { return other == x })
-			m.outbox.push(x)
-		}
+	x := m.made[name.Tag]
+	if x == nil {
+		return
+	}
+	x.waited = false
+	if at := slices.Index(m.outbox.waited, x); at >= 0 { // else the call has been given it, or it is open
+		m.outbox.waited = slices.Delete(m.outbox.waited, at, at+1)
+		m.outbox.push(x)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -87,6 +88,7 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 	case y != nil && (y.name.Tag != f.Tag || y.payload.Hash != f.Hash || y.lane != f.Lane || y.payload.Size != int64(f.Size)):
 		m.mismatch(now, s, f, y.name)
 	case y != nil && y.state == Receiving && f.Kind == wire.Request:
+		y.possiblySeen = y.possiblySeen || f.PossiblySeen // known only since our CONTINUE
 		m.payloadArrived(now, s, y, payload, unread)
 	case y != nil:
 		m.repeat(now, s, y, unread)
@@ -438,14 +440,12 @@ func (m *Machine) awaitResume(now time.Time, p *peer) {
 	}
 }
 
+// inOrder is every open exchange, in order of their numbers.
 func (r *responderSide) inOrder() []*inbound {
-	all := make([]*inbound, 0, len(r.open))
-	for _, y := range r.open {
-		all = append(all, y)
-	}
-	slices.SortFunc(all, func(a, b *inbound) int { return cmp.Compare(a.seq, b.seq) })
-	return all
+	return slices.SortedFunc(maps.Values(r.open), inboundBySeq)
 }
+
+func inboundBySeq(a, b *inbound) int { return cmp.Compare(a.seq, b.seq) }
 
 func tooLarge(what string, size, limit int64) string {
 	return fmt.Sprintf("the %s of %d bytes is larger than the %d taken", what, size, limit)

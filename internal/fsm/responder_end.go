@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -84,8 +85,14 @@ func (m *Machine) endBelow(now time.Time, p *peer, low uint64) {
 	if low <= r.ended.low {
 		return
 	}
-	for _, y := range r.inOrder() {
-		if y.seq < low {
+	if low-r.ended.low <= uint64(len(r.open)) {
+		for seq := r.ended.low; seq < low; seq++ {
+			if y := r.open[seq]; y != nil {
+				m.endByDialer(now, y)
+			}
+		}
+	} else {
+		for _, y := range r.below(low) {
 			m.endByDialer(now, y)
 		}
 	}
@@ -93,6 +100,18 @@ func (m *Machine) endBelow(now time.Time, p *peer, low uint64) {
 		m.save(r)
 		m.endsUnsynced = true
 	}
+}
+
+// below is the open exchanges with smaller numbers, in their order.
+func (r *responderSide) below(low uint64) []*inbound {
+	var all []*inbound
+	for _, y := range r.open {
+		if y.seq < low {
+			all = append(all, y)
+		}
+	}
+	slices.SortFunc(all, inboundBySeq)
+	return all
 }
 
 // endByDialer ends an exchange that the dialer says has ended.
@@ -257,7 +276,7 @@ func (m *Machine) holdBack(p *peer) {
 // its arrival.
 func (m *Machine) deliverAgain(p *peer) {
 	waiting := p.responder.inOrder()
-	slices.SortFunc(waiting, func(a, b *inbound) int { return int(int64(a.ordinal) - int64(b.ordinal)) })
+	slices.SortFunc(waiting, func(a, b *inbound) int { return cmp.Compare(a.ordinal, b.ordinal) })
 	for _, y := range waiting {
 		if y.state == Stored && !y.offered {
 			m.outbox.pushAgain(y)

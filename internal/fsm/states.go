@@ -25,3 +25,6 @@ func (s DialerState) String() string    { return dialerStates[s] }
 func (s ResponderState) String() string { return responderStates[s] }
 func (k DeliveryKind) String() string   { return deliveryKinds[k] }
 func (k NoticeKind) String() string     { return noticeKinds[k] }
+
+// Ends reports whether the delivery is the end of an exchange made here.
+func (k DeliveryKind) Ends() bool { return k >= ReplyReceived }

@@ -33,6 +33,10 @@ func (w *world) checkRestored() {
 	if diff := cmp.Diff(w.m.view(), again.view()); diff != "" {
 		w.fail("restored otherwise (-before +after):\n%s", diff)
 	}
+	again.Ready(w.now)
+	if broken := again.broken(); broken != "" {
+		w.fail("the restored machine contradicts itself: %s", broken)
+	}
 }
 
 // crashes loses what wasn't synced, and the turn that wasn't over.

@@ -52,7 +52,7 @@ const (
 )
 
 // Command is what the application says: an input, answered on Answer when that
-// is set, or a look at the machine between two turns.
+// is set, or a look at the machine between two turns, and then perhaps an input.
 type Command struct {
 	Input  fsm.Input
 	Answer chan<- fsm.Answer // with room for one
@@ -141,11 +141,12 @@ func (l *Loop) Stopped() <-chan struct{} { return l.stopped }
 // carryOut acts, settles and delivers, in this order. It reports whether the
 // loop goes on.
 func (l *Loop) carryOut(o Outcome) bool {
+	goesOn := true
 	if len(o.Actions) > 0 {
 		select {
 		case l.Actions <- o.Actions:
 		case <-l.stop:
-			return false
+			goesOn = false // but what was committed is answered
 		}
 	}
 	for _, a := range o.Answers {
@@ -163,6 +164,9 @@ func (l *Loop) carryOut(o Outcome) bool {
 		}
 		l.waits[d.Name] <- d
 		delete(l.waits, d.Name)
+	}
+	if !goesOn {
+		return false
 	}
 	for _, n := range o.Notices {
 		l.alerts.add(n)
@@ -226,6 +230,9 @@ func (l *Loop) command(c Command) {
 	switch {
 	case c.Look != nil:
 		c.Look(l.turn.Machine)
+		if c.Input != nil {
+			l.add(c.Input)
+		}
 		if c.Answer != nil {
 			c.Answer <- fsm.Answer{}
 		}
