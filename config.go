@@ -53,8 +53,9 @@ type Config struct {
 
 	// MaxMessageSize bounds a request's and a reply's bytes. Default 64 MiB.
 	MaxMessageSize int64
-	// MaxQueuedPerPeer and MaxQueued bound the requests made here and not ended.
-	// Defaults 16,384 and 131,072.
+	// MaxQueuedPerPeer and MaxQueued bound the requests made here that haven't
+	// ended, or whose end isn't committed. The protocol allows 65,536 open ones of
+	// a peer. Defaults 16,384 and 131,072.
 	MaxQueuedPerPeer, MaxQueued int
 	// MaxOpenPerPeer and MaxOpen bound peers' requests that are stored here and
 	// not ended. Defaults 4,096 and 65,536.
@@ -108,7 +109,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"KeepAlive", &c.KeepAlive, 10 * time.Second},
 	} {
 		if *d.value < 0 {
-			return c, fmt.Errorf("Config.%s is %v: want 0, for the default of %v, or more", d.name, *d.value, d.zero)
+			return c, fmt.Errorf("Config.%s is %v: want more, or 0 for the default of %v", d.name, *d.value, d.zero)
 		}
 		*d.value = cmp.Or(*d.value, d.zero)
 	}
@@ -127,7 +128,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"MaxConnectionsPerIP", &c.MaxConnectionsPerIP, 32},
 	} {
 		if *n.value < 0 {
-			return c, fmt.Errorf("Config.%s is %d: want 0, for the default of %d, or more", n.name, *n.value, n.zero)
+			return c, fmt.Errorf("Config.%s is %d: want more, or 0 for the default of %d", n.name, *n.value, n.zero)
 		}
 		*n.value = cmp.Or(*n.value, n.zero)
 	}
@@ -142,7 +143,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"PayloadMemory", &c.PayloadMemory, 64 << 20},
 	} {
 		if *n.value < 0 {
-			return c, fmt.Errorf("Config.%s is %d: want 0, for the default of %d, or more", n.name, *n.value, n.zero)
+			return c, fmt.Errorf("Config.%s is %d: want more, or 0 for the default of %d", n.name, *n.value, n.zero)
 		}
 		*n.value = cmp.Or(*n.value, n.zero)
 	}

@@ -56,6 +56,8 @@ func eventOfNotice(n fsm.Notice) Event {
 		e.Kind, e.Err = PeerHalted, ErrRolledBack
 	case fsm.PeerMismatch:
 		e.Kind, e.Err = PeerHalted, ErrMismatch
+	case fsm.PeerDiffers:
+		e.Kind = PeerDiffers
 	case fsm.PeerLostJournal:
 		e.Kind = PeerLostJournal
 	case fsm.JournalTrouble:

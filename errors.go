@@ -10,7 +10,7 @@ import (
 // Errors of calls and events, for errors.Is. What a peer did is told by *PeerError
 // or *RejectedError; everything else went wrong here.
 var (
-	ErrQueueFull  = errors.New("too many open exchanges: wait for some to end, or raise the limit in Config")
+	ErrQueueFull  = errors.New("too many exchanges are open or not committed: wait for some to end, take their events, or raise the limit in Config")
 	ErrTooLarge   = errors.New("message too large: see Config.MaxMessageSize")
 	ErrNotListed  = errors.New("peer is not on the allow list")
 	ErrNoAddress  = errors.New("no address to dial: give one, or list one in the allow list")

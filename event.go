@@ -103,7 +103,8 @@ const (
 	StrangerRefused                     // a peer that isn't on the allow list
 	IdentityMismatch                    // an address proved another key than its peer's
 	PeerSuspended                       // off the allow list while exchanges are open: they wait
-	PeerHalted                          // ErrFenced, ErrJournalRolledBack or ErrMismatch: see Err, and Renew
+	PeerHalted                          // ErrFenced, ErrRolledBack or ErrMismatch: see Err, and Renew
+	PeerDiffers                         // the peer means another exchange by a number that is known here: its journal was set back, nothing is changed
 	PeerLostJournal                     // the peer denies what it had acknowledged; the request goes again
 	JournalTrouble                      // nothing can be stored: nothing more is accepted
 )
@@ -112,7 +113,7 @@ var kindNames = map[Kind]string{
 	RequestReceived: "request received", RequestAbandoned: "request abandoned", ReplyReceived: "reply received", ExchangeFailed: "exchange failed",
 	MessageDropped: "message dropped", ConnectionLimitHit: "connection limit hit", ProtocolViolation: "protocol violation",
 	StrangerRefused: "stranger refused", IdentityMismatch: "identity mismatch", PeerSuspended: "peer suspended",
-	PeerHalted: "peer halted", PeerLostJournal: "peer lost its journal", JournalTrouble: "journal trouble",
+	PeerHalted: "peer halted", PeerDiffers: "peer differs", PeerLostJournal: "peer lost its journal", JournalTrouble: "journal trouble",
 }
 
 func (k Kind) String() string {

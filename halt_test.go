@@ -104,7 +104,7 @@ func TestResponderThatLostItsJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	bob = bob.again()
-	if e := bob.wantBody(parley.RequestReceived, "keep this"); e.ID != id {
+	if e := bob.wantBody(parley.RequestReceived, "keep this"); e.ID != id || !e.PossiblySeen {
 		t.Fatalf("the request came as %+v", e)
 	}
 	if e := alice.want(parley.PeerLostJournal); e.Peer != bob.PeerID() || e.ID != id {

@@ -38,7 +38,8 @@ type Handler struct {
 	aside     aside          // what Serve came across and didn't take
 
 	unsubscribe func()
-	using       sync.RWMutex // held to read by calls that use the journal
+	started     chan struct{} // closed when the loop runs
+	using       sync.RWMutex  // held to read by calls that use the journal
 	closing     sync.Once
 	closed      error
 }
@@ -61,7 +62,7 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 	h := &Handler{
 		config: config, self: key.PeerID(), allow: config.AllowList, log: config.Logger,
 		calls:  make(chan struct{}, mediator.CallRoom),
-		unread: map[fsm.Name]struct{}{},
+		unread: map[fsm.Name]struct{}{}, started: make(chan struct{}),
 	}
 	h.sayLoudly()
 	if h.journal, err = journal.Open(config.Dir, journal.Options{
@@ -76,10 +77,11 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 	if h.network, err = h.listen(address, key); err != nil {
 		return nil, errors.Join(err, h.journal.Close())
 	}
+	h.unsubscribe = h.allow.OnChange(h.allowListChanged) // before the list is read: no change is missed
 	h.loop = mediator.NewLoop(mediator.NewTurn(machine, log{h.journal, &h.syncs}),
 		h.network.Sender(), h.network.Receiver(), h.network.Priority(), h.admitted()...)
-	h.unsubscribe = h.allow.OnChange(h.allowListChanged)
 	go h.loop.Run()
+	close(h.started)
 	return h, nil
 }
 

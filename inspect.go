@@ -14,7 +14,7 @@ type Exchange struct {
 	ID       ID
 	Peer     identity.ID // the other side
 	Dialer   bool        // this node made the request
-	State    string      // see ARCHITECTURE.md: the state machines
+	State    string      // see docs/state-machines.md
 	Lane     string
 	Key      string
 	Made     time.Time // or stored, where a peer made it
@@ -85,27 +85,27 @@ func (h *Handler) Exchange(id ID) (Exchange, error) {
 // Exchanges returns all that are open, and those whose end isn't committed, the
 // oldest first; nil when the handler is closed.
 func (h *Handler) Exchanges() []Exchange {
+	var summaries []fsm.Summary
+	h.lookOrNothing(func(m *fsm.Machine) { summaries = m.Exchanges() })
 	var all []Exchange
-	h.lookOrNothing(func(m *fsm.Machine) {
-		for _, s := range m.Exchanges() {
-			all = append(all, exchangeOf(s))
-		}
-	})
+	for _, s := range summaries {
+		all = append(all, exchangeOf(s))
+	}
 	return all
 }
 
 // Peers returns how things stand with every peer that is listed or has been heard
 // of; nil when the handler is closed.
 func (h *Handler) Peers() []PeerStatus {
+	var views []fsm.PeerView
+	h.lookOrNothing(func(m *fsm.Machine) { views = m.Peers() })
 	var all []PeerStatus
-	h.lookOrNothing(func(m *fsm.Machine) {
-		for _, v := range m.Peers() {
-			all = append(all, PeerStatus{
-				Peer: idOf(v.Peer), Listed: v.Listed, Connections: v.Connections, Dialing: v.Dialing, Failures: v.Failures,
-				Redial: v.Redial, Address: v.Address, Made: v.Made, Asked: v.Asked, Halt: public(v.Halt, identity.ID{}, ID{}),
-			})
-		}
-	})
+	for _, v := range views {
+		all = append(all, PeerStatus{
+			Peer: idOf(v.Peer), Listed: v.Listed, Connections: v.Connections, Dialing: v.Dialing, Failures: v.Failures,
+			Redial: v.Redial, Address: v.Address, Made: v.Made, Asked: v.Asked, Halt: public(v.Halt, identity.ID{}, ID{}),
+		})
+	}
 	return all
 }
 
@@ -132,9 +132,9 @@ func (h *Handler) lookOrNothing(at func(*fsm.Machine)) {
 }
 
 // Disconnect closes all connections with a peer. What is open resumes on the next.
+// Error: ErrClosed.
 func (h *Handler) Disconnect(peer identity.ID) error {
-	h.pass(fsm.Hangup{Peer: peerOf(peer)})
-	return nil
+	return h.pass(fsm.Hangup{Peer: peerOf(peer)})
 }
 
 // Renew starts a new epoch towards a peer: the way out of ErrFenced,

@@ -42,6 +42,9 @@ func TestQueueIsBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 			alice.want(parley.ExchangeFailed)
+			if err := alice.Commit(first); err != nil {
+				t.Fatal(err)
+			}
 			alice.ask(bob, body) // there is room again
 		})
 	}

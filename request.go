@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
@@ -73,7 +74,7 @@ func (h *Handler) enqueue(messages []Message, waited bool, outcome chan<- fsm.De
 		if !errors.Is(err, mediator.ErrJournal) && !errors.Is(err, ErrClosed) {
 			h.unstage(requests)
 		}
-		return a, public(err, messages[0].Peer, ID{})
+		return a, public(err, messages[a.At].Peer, ID{})
 	}
 	for i, name := range a.Names {
 		if name.Tag != requests[i].Tag { // known by its key: the exchange has its own payload
@@ -123,16 +124,27 @@ func (h *Handler) stage(msg []byte, room int) (fsm.Payload, error) {
 	}
 	w, err := h.journal.CreatePayload(p.Number, p.Size)
 	if err != nil {
-		return p, fmt.Errorf("%w: %w", ErrJournal, err)
+		return p, h.unstored(err)
 	}
 	if _, err := w.Write(msg); err != nil {
 		w.Abort()
-		return p, fmt.Errorf("%w: %w", ErrJournal, err)
+		return p, h.unstored(err)
 	}
 	if err := w.Finish(); err != nil {
-		return p, fmt.Errorf("%w: %w", ErrJournal, err)
+		return p, h.unstored(err)
 	}
 	return p, nil
+}
+
+// unstored is why a message was not stored: nothing names it, nothing was changed.
+func (h *Handler) unstored(err error) error {
+	if h.journal.Err() != nil {
+		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	}
+	return fmt.Errorf("message could not be stored, nothing was changed: %w", err)
 }
 
 // unstage deletes large payloads that no record will name. Were it to fail, the

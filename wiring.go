@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -120,25 +121,27 @@ func (h *Handler) admitted() []fsm.Input {
 	return append(inputs, fsm.Tick{})
 }
 
-// allowListChanged passes a change on: whoever was removed is disconnected at
-// once, and what is open with him is suspended.
+// allowListChanged passes a change on: what is open with whoever was removed is
+// suspended. The P2P protocol, which watches the list too, disconnects him.
 func (h *Handler) allowListChanged(change allowlist.Change) {
+	<-h.started
 	for _, member := range change.Removed {
-		h.network.DisconnectPeer(peerOf(member.ID))
-		h.pass(fsm.Unlisted{Peer: peerOf(member.ID)})
+		if h.pass(fsm.Unlisted{Peer: peerOf(member.ID)}) != nil {
+			return // closed
+		}
 	}
-	for _, member := range change.Added {
-		h.pass(fsm.Listed{Peer: peerOf(member.ID)})
+	for _, member := range slices.Concat(change.Added, change.Changed) { // another address may be the one that answers
+		if h.pass(fsm.Listed{Peer: peerOf(member.ID)}) != nil {
+			return
+		}
 	}
 }
 
 // pass passes an input to the mediator and waits until it was taken: unlike what
 // follows from an event, such inputs have no room of their own in the channel.
-func (h *Handler) pass(in fsm.Input) {
-	_, err := h.call(mediator.Command{Look: func(m *fsm.Machine) {}, Input: in})
-	if err != nil && !errors.Is(err, ErrClosed) {
-		h.log.Error("a change could not be passed on", "error", err)
-	}
+func (h *Handler) pass(in fsm.Input) error {
+	_, err := h.call(mediator.Command{Look: func(*fsm.Machine) {}, Input: in})
+	return err
 }
 
 // tell passes an input to the mediator without waiting for what follows.
@@ -177,20 +180,23 @@ func (h *Handler) call(c mediator.Command) (fsm.Answer, error) {
 	}
 }
 
+// publicNames are the machine's errors and what they are called outside.
+var publicNames = []struct{ inner, outer error }{
+	{fsm.ErrQueueFull, ErrQueueFull}, {fsm.ErrDiskFull, ErrDiskFull}, {fsm.ErrNotListed, ErrNotListed}, {fsm.ErrNoAddress, ErrNoAddress},
+	{fsm.ErrSelf, ErrSelf}, {fsm.ErrNoRequest, ErrNoRequest}, {fsm.ErrAmbiguous, ErrAmbiguous}, {fsm.ErrUnknown, ErrUnknown},
+	{fsm.ErrAnswered, ErrAnswered}, {fsm.ErrAbandoned, ErrAbandoned}, {fsm.ErrEnded, ErrEnded}, {fsm.ErrOpen, ErrOpen},
+	{fsm.ErrFenced, ErrFenced}, {fsm.ErrRolledBack, ErrRolledBack}, {fsm.ErrMismatch, ErrMismatch}, {fsm.ErrKeyReused, ErrKeyReused},
+}
+
 // public gives the machine's errors their public names, and names the peer and
 // the exchange.
 func public(err error, peer identity.ID, id ID) error {
 	if err == nil {
 		return nil
 	}
-	for inner, outer := range map[error]error{
-		fsm.ErrQueueFull: ErrQueueFull, fsm.ErrDiskFull: ErrDiskFull, fsm.ErrNotListed: ErrNotListed, fsm.ErrNoAddress: ErrNoAddress, fsm.ErrSelf: ErrSelf,
-		fsm.ErrNoRequest: ErrNoRequest, fsm.ErrAmbiguous: ErrAmbiguous, fsm.ErrUnknown: ErrUnknown, fsm.ErrAnswered: ErrAnswered,
-		fsm.ErrAbandoned: ErrAbandoned, fsm.ErrEnded: ErrEnded, fsm.ErrOpen: ErrOpen, fsm.ErrFenced: ErrFenced, fsm.ErrRolledBack: ErrRolledBack,
-		fsm.ErrMismatch: ErrMismatch, fsm.ErrKeyReused: ErrKeyReused,
-	} {
-		if errors.Is(err, inner) {
-			err = outer
+	for _, name := range publicNames {
+		if errors.Is(err, name.inner) {
+			err = name.outer
 			break
 		}
 	}

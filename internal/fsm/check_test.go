@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"container/list"
 	"fmt"
 	"slices"
 	"sort"
@@ -180,11 +181,11 @@ func (m *Machine) checkResponder(p *peer, must check) {
 			must(m.streams[y.stream.id] == y.stream && y.stream.conn.peer == p, "%s: its exchange %d is bound to a stream that is gone", p.id, seq)
 			must(y.stream.in == y, "%s: its exchange %d is bound to a stream that carries another", p.id, seq)
 		}
-		_, inHand := r.inHand[y]
+		inHand := r.inHand[y.name] == y
 		must(inHand == (y.state == Delivered), "%s: its exchange %d is %v, in hand: %v", p.id, seq, y.state, inHand)
 	}
-	for y := range r.inHand {
-		must(r.open[y.seq] == y, "%s: its exchange %d is over and in hand", p.id, y.seq)
+	for name, y := range r.inHand {
+		must(r.open[y.seq] == y || y.state == Abandoned && m.abandoned[name] == y, "%s: its exchange %d is over and in hand", p.id, y.seq)
 	}
 	for lane, n := range unanswered {
 		must(n == 1, "%s: %d unanswered requests in lane %q", p.id, n, lane)
@@ -299,11 +300,16 @@ func (m *Machine) view() []string {
 			y.name.Tag[12:], y.peer.id, y.seq, y.lane, state, y.ordinal, y.refusal, y.reason, y.limit, y.possiblySeen,
 			payloadView(y.payload), payloadView(y.reply), moment(y.deadline), moment(y.arrived))
 	}
-	for e := m.history.entries.Front(); e != nil; e = e.Next() {
+	remembers := func(e *list.Element) {
 		r := e.Value.(*remembered)
 		add("history %d: %s %x with %s, %d %d, lane %q key %q, %s %s %s, %d %d %q %v %v %v, found %v", r.serial, r.Name.Dialer, r.Name.Tag[12:], r.Peer,
 			r.Dialer, r.Responder, r.Lane, r.Key, moment(r.Made), moment(r.Ended), moment(r.Deadline), r.RequestSize, r.ReplySize, r.Reason,
 			r.Acknowledged, r.Taken, r.PossiblySeen, m.history.names[r.Name] == e)
+	}
+	for _, entries := range []*list.List{&m.history.made, &m.history.got} {
+		for e := entries.Front(); e != nil; e = e.Next() {
+			remembers(e)
+		}
 	}
 	for k, known := range m.keys {
 		add("key %q of %s: %x", k.key, k.peer, known.name.Tag[12:])

@@ -34,6 +34,7 @@ type connection struct {
 	greeted      bool    // the peer's HELLO has come: its requests may be taken
 	held         []Input
 	heldSince    time.Time
+	heldBytes    int
 
 	streams  map[Stream]*stream
 	gone     []Stream    // the last that ended: a frame of one may be on its way still
@@ -102,6 +103,7 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 	p.conns = slices.DeleteFunc(p.conns, func(other *connection) bool { return other == c })
 	m.wakeAt(&c.timer, time.Time{})
 	m.touch(p)
+	lost := p.dialer.on(c)
 	for _, s := range c.inOrder() {
 		m.gone(now, s)
 	}
@@ -121,12 +123,39 @@ func (m *Machine) disconnected(now time.Time, in Disconnected) {
 		m.save(&p.dialer)
 	}
 	p.dialer.confirm = p.dialer.confirm || !inOrder && p.dialer.unconfirmed
-	p.dialer.waiting = nil // for a stream: they start again with all other heads
-	for _, x := range p.dialer.heads() {
-		if x.stream == nil && !x.waitsByItself() {
-			m.interrupted(now, x)
+	m.moveOn(now, p, lost)
+}
+
+// moveOn goes on with what a lost connection carried: on another when there is
+// one, else all that is open waits until there is.
+func (m *Machine) moveOn(now time.Time, p *peer, lost []*outbound) {
+	d := &p.dialer
+	if p.usable() == nil {
+		d.waiting = nil // for a stream
+		for _, x := range d.heads() {
+			if x.stream == nil && !x.waitsByItself() {
+				m.interrupted(now, x)
+			}
+		}
+		return
+	}
+	for _, x := range lost {
+		if x.state != Suspended && x.state != Halted {
+			m.start(now, x)
 		}
 	}
+}
+
+// on is the exchanges bound to a connection, in order of their numbers.
+func (d *dialerSide) on(c *connection) []*outbound {
+	var bound []*outbound
+	for _, s := range c.inOrder() {
+		if x := s.out; x != nil && x.stream == s {
+			bound = append(bound, x)
+		}
+	}
+	slices.SortFunc(bound, bySeq)
+	return bound
 }
 
 // inOrder is a connection's streams in order of their numbers.

@@ -27,7 +27,9 @@ func Describe(key, value []byte, peer func(Peer) string) string {
 	case responderKey:
 		l.responderSide(&r.m.peer(Peer(key[1:])).responder)
 	case historyKey:
-		l.remembered(r.m.history.entries.Front().Value.(*remembered))
+		for _, e := range r.m.history.names {
+			l.remembered(e.Value.(*remembered))
+		}
 	case inboundKey:
 		l.inbound(r.ins[0])
 	case outboundKey:

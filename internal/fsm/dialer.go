@@ -30,16 +30,17 @@ const (
 
 // outbound is an exchange that this node made.
 type outbound struct {
-	peer     *peer
-	seq      uint64
-	epoch    uint64 // of a restored one, as recorded
-	name     Name
-	lane     string
-	key      string
-	deadline time.Time
-	made     time.Time
-	payload  Payload // of the request, until an outcome is durable
-	reply    Payload // once answered, until committed
+	peer      *peer
+	seq       uint64
+	epoch     uint64   // of a restored one, as recorded
+	addresses []string // likewise
+	name      Name
+	lane      string
+	key       string
+	deadline  time.Time
+	made      time.Time
+	payload   Payload // of the request, until an outcome is durable
+	reply     Payload // once answered, until committed
 
 	state   DialerState
 	outcome DialerState // told to the application; zero while open
@@ -66,9 +67,11 @@ type outbound struct {
 
 	failures int
 	retry    time.Time
-	timer    timer
-	unsaved  bool
-	entry    *list.Element // in the outbox
+	// putOffByPeer: retry is the peer's wish.
+	putOffByPeer bool
+	timer        timer
+	unsaved      bool
+	entry        *list.Element // in the outbox
 }
 
 // dialerSide is what this node knows as dialer towards one peer.
@@ -89,15 +92,16 @@ type dialerSide struct {
 	silent          int         // ended without the peer's word since the last HELLO
 	endedSinceHello bool        // something ended that the last HELLO listed as open
 	confirm         bool        // dial once more, so that a HELLO tells what ended
+	kept            int         // exchanges that aren\'t committed
 	stored          int64       // bytes of replies kept
 	unsaved         bool
 }
 
 // enqueue makes requests: all or none.
 func (m *Machine) enqueue(now time.Time, in Enqueue) {
-	names, err := m.admit(in.Requests)
+	names, at, err := m.admit(in.Requests)
 	if err != nil {
-		m.answer(in.Call, err)
+		m.ready.Answers = append(m.ready.Answers, Answer{Call: in.Call, At: at, Err: err})
 		return
 	}
 	for i, r := range in.Requests {
@@ -116,8 +120,8 @@ func (m *Machine) enqueue(now time.Time, in Enqueue) {
 
 // admit checks requests before anything is changed. It returns the names of
 // those that exist already, by their keys.
-func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
-	names := make([]Name, len(requests))
+func (m *Machine) admit(requests []Outgoing) (names []Name, at int, err error) {
+	names = make([]Name, len(requests))
 	fresh := map[Peer]int{}
 	hashes := map[key]wire.Hash{}
 	tags := map[wire.Tag]struct{}{}
@@ -125,9 +129,9 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 	for i, r := range requests {
 		switch {
 		case r.Peer == m.config.Self:
-			return nil, ErrSelf
+			return nil, i, ErrSelf
 		case m.strange(r.Peer):
-			return nil, ErrNotListed
+			return nil, i, ErrNotListed
 		}
 		p := m.peer(r.Peer)
 		k := key{r.Peer, r.Key}
@@ -137,21 +141,21 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 		}
 		switch {
 		case r.Key != "" && found && known.hash != r.Payload.Hash:
-			return nil, ErrKeyReused
+			return nil, i, ErrKeyReused
 		case r.Key != "" && found:
 			names[i] = known.name
 			continue
 		case !p.listed:
-			return nil, ErrNotListed
+			return nil, i, ErrNotListed
 		case p.dialer.halt != nil:
-			return nil, p.dialer.halt
+			return nil, i, p.dialer.halt
 		case !r.Dialable && p.usable() == nil:
-			return nil, ErrNoAddress
+			return nil, i, ErrNoAddress
 		case m.made[r.Tag] != nil:
-			return nil, ErrTagReused
+			return nil, i, ErrTagReused
 		}
 		if _, twice := tags[r.Tag]; twice {
-			return nil, ErrTagReused
+			return nil, i, ErrTagReused
 		}
 		tags[r.Tag] = struct{}{}
 		hashes[k] = r.Payload.Hash
@@ -159,17 +163,17 @@ func (m *Machine) admit(requests []Outgoing) ([]Name, error) {
 		total++
 		bytes += r.Payload.Size
 		d := &p.dialer
-		if len(d.open)+fresh[r.Peer] > m.config.MaxQueuedPerPeer || d.next+uint64(fresh[r.Peer])-d.low > wire.MaxOpen {
-			return nil, ErrQueueFull
+		if d.kept+fresh[r.Peer] > m.config.MaxQueuedPerPeer || d.next+uint64(fresh[r.Peer])-d.low > wire.MaxOpen {
+			return nil, i, ErrQueueFull
 		}
 	}
 	if m.room.full && total > 0 {
-		return nil, ErrDiskFull
+		return nil, 0, ErrDiskFull
 	}
-	if m.room.queued+total > m.config.MaxQueued || m.room.queuedBytes+bytes > m.config.MaxStored {
-		return nil, ErrQueueFull
+	if len(m.made)+total > m.config.MaxQueued || m.room.queuedBytes+bytes > m.config.MaxStored {
+		return nil, 0, ErrQueueFull
 	}
-	return names, nil
+	return names, 0, nil
 }
 
 // make gives a request its number and its place in its lane.
@@ -188,6 +192,7 @@ func (m *Machine) make(now time.Time, r Outgoing) *outbound {
 	}
 	x.timer.owner = x
 	d.next++
+	d.kept++
 	m.save(d)
 	m.save(x)
 	m.enter(x)
@@ -232,6 +237,9 @@ func (m *Machine) leave(now time.Time, x *outbound) {
 		d.unacknowledged--
 	}
 	m.room.queued--
+	if len(d.open) == 0 {
+		x.peer.addresses = nil // the next request says where to dial, or the allow list
+	}
 	x.waiting = false
 	x.retry = time.Time{}
 	m.wakeAt(&x.timer, time.Time{})
@@ -324,7 +332,7 @@ func (m *Machine) transmit(now time.Time, x *outbound, c *connection) {
 	} else {
 		m.send(s, f, x.payload)
 	}
-	x.retryAt(m, now.Add(m.config.AckTimeout))
+	x.retryAt(m, now.Add(m.patience(x.failures)))
 }
 
 func (m *Machine) requestFrame(now time.Time, x *outbound) wire.Frame {
@@ -430,4 +438,6 @@ func (x *outbound) arm(m *Machine) {
 
 // waitsByItself reports whether the exchange was put off by the peer, to a time
 // that a new connection doesn't shorten.
-func (x *outbound) waitsByItself() bool { return x.state == Backoff && !x.retry.IsZero() }
+func (x *outbound) waitsByItself() bool {
+	return x.state == Backoff && x.putOffByPeer && !x.retry.IsZero()
+}

@@ -34,6 +34,7 @@ func (x *outbound) due(m *Machine, now time.Time) {
 // peer asked for when that is longer.
 func (m *Machine) putOff(now time.Time, x *outbound, atLeast time.Duration) {
 	x.failures++
+	x.putOffByPeer = atLeast > 0
 	x.become(Backoff)
 	x.retryAt(m, now.Add(max(atLeast, m.backoff(x.failures, m.config.RetryMax))))
 }
@@ -170,6 +171,7 @@ func (m *Machine) commit(now time.Time, in Commit) {
 // forgetOutbound moves an exchange that is over in every respect into history.
 func (m *Machine) forgetOutbound(now time.Time, x *outbound) {
 	delete(m.made, x.name.Tag)
+	x.peer.dialer.kept--
 	m.save(x) // which deletes its record
 	m.remember(now, x.summary())
 }

@@ -66,6 +66,7 @@ func (m *Machine) acknowledged(x *outbound) {
 	if !d.acked {
 		d.acked = true
 		m.save(d)
+		m.sync() // once an epoch: what fenced decides rests on it
 	}
 }
 

@@ -3,6 +3,7 @@ package fsm
 import (
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/wire"
@@ -42,10 +43,18 @@ func (m *Machine) hello(s *stream) {
 	}
 	list := wire.AppendOpen(nil, open)
 	payload := Payload{Hash: sha256.Sum256(list), Size: int64(len(list)), Inline: list}
+	// Another connection's WELCOME, still awaited, must not stand for what this
+	// one tells.
+	d.endedSinceHello = c.peer.awaitsWelcome()
 	c.helloSent, c.helloLost, c.helloStream = true, false, s
 	c.helloPending++
-	d.silent, d.endedSinceHello, d.confirm = 0, false, false
+	d.silent, d.confirm = 0, false
 	m.send(s, wire.Frame{Kind: wire.Hello, Epoch: d.epoch, Next: d.next, Hash: payload.Hash, Size: uint64(payload.Size)}, payload)
+}
+
+// awaitsWelcome reports whether a HELLO on any connection is unanswered.
+func (p *peer) awaitsWelcome() bool {
+	return slices.ContainsFunc(p.conns, func(c *connection) bool { return c.helloPending > 0 })
 }
 
 // helloAlone sends a HELLO that no request gave occasion to.

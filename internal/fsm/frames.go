@@ -118,6 +118,10 @@ func (m *Machine) hold(now time.Time, c *connection, in Input, kind wire.Kind) b
 	if len(c.held) == 0 {
 		c.heldSince = now
 	}
+	if c.heldBytes += InlineBytes(in); c.heldBytes > maxHeld {
+		m.reset(now, m.streams[streamOf(in)]) // its dialer resumes it
+		return true
+	}
 	c.held = append(c.held, in)
 	return true
 }
@@ -128,10 +132,13 @@ func byDialer(kind wire.Kind) bool {
 	return kind == wire.Hello || kind == wire.Request || kind == wire.Resume || kind == wire.Cancel
 }
 
+// maxHeld is how many payload bytes of such frames a connection may hold.
+const maxHeld = 1 << 20
+
 // release takes the frames that waited for the HELLO.
 func (m *Machine) release(now time.Time, c *connection) {
 	held := c.held
-	c.held = nil
+	c.held, c.heldBytes = nil, 0
 	for _, in := range held {
 		switch in := in.(type) {
 		case Arrived:

@@ -27,11 +27,21 @@ type Summary struct {
 	Retry        time.Time // the next attempt, where one is set
 }
 
-// history is what is remembered of ended exchanges: so many, and for so long.
+// history is what is remembered of ended exchanges: so many of each role, and for
+// so long. The roles are counted apart, or else a peer could push out, by
+// exchanges of its own, the idempotency keys of those made here.
 type history struct {
-	entries list.List // of *remembered, the oldest first
-	names   map[Name]*list.Element
-	serial  uint64
+	made, got list.List // of *remembered, the oldest first: as dialer, as responder
+	names     map[Name]*list.Element
+	serial    uint64
+}
+
+// of is the list that an exchange belongs to.
+func (h *history) of(r *remembered) *list.List {
+	if r.Dialer != 0 {
+		return &h.made
+	}
+	return &h.got
 }
 
 type remembered struct {
@@ -64,19 +74,23 @@ func (h *history) add(r *remembered) {
 		// A request that came again after a journal was lost: the later counts.
 		delete(h.names, r.Name)
 	}
-	h.names[r.Name] = h.entries.PushBack(r)
+	h.names[r.Name] = h.of(r).PushBack(r)
 }
 
 func (m *Machine) trimHistory(now time.Time) {
-	h := &m.history
-	for e := h.entries.Front(); e != nil; e = h.entries.Front() {
+	m.trim(now, &m.history.made)
+	m.trim(now, &m.history.got)
+}
+
+func (m *Machine) trim(now time.Time, entries *list.List) {
+	for e := entries.Front(); e != nil; e = entries.Front() {
 		r := e.Value.(*remembered)
-		if h.entries.Len() <= m.config.History && now.Sub(r.Ended) <= m.config.HistoryAge {
+		if entries.Len() <= m.config.History && now.Sub(r.Ended) <= m.config.HistoryAge {
 			return
 		}
-		h.entries.Remove(e)
-		if h.names[r.Name] == e {
-			delete(h.names, r.Name)
+		entries.Remove(e)
+		if m.history.names[r.Name] == e {
+			delete(m.history.names, r.Name)
 		}
 		if k := (key{r.Peer, r.Key}); r.Key != "" && m.keys[k].name == r.Name {
 			delete(m.keys, k)

@@ -35,15 +35,16 @@ type Machine struct {
 	config   Config
 	everyone bool
 
-	peers   map[Peer]*peer
-	made    map[wire.Tag]*outbound // open, or told and not committed
-	got     map[Name]*inbound      // open
-	keys    map[key]keyed          // idempotency keys of made and of history
-	conns   map[Conn]*connection
-	streams map[Stream]*stream
-	outbox  outbox
-	history history
-	room    room
+	peers     map[Peer]*peer
+	made      map[wire.Tag]*outbound // open, or told and not committed
+	got       map[Name]*inbound      // open
+	abandoned map[Name]*inbound      // of which the application hasn't taken the news yet
+	keys      map[key]keyed          // idempotency keys of made and of history
+	conns     map[Conn]*connection
+	streams   map[Stream]*stream
+	outbox    outbox
+	history   history
+	room      room
 
 	timers      timers
 	timerSerial uint64
@@ -61,13 +62,14 @@ type Machine struct {
 // New makes an empty machine that admits nobody.
 func New(config Config) *Machine {
 	m := &Machine{
-		config:  config,
-		peers:   map[Peer]*peer{},
-		made:    map[wire.Tag]*outbound{},
-		got:     map[Name]*inbound{},
-		keys:    map[key]keyed{},
-		conns:   map[Conn]*connection{},
-		streams: map[Stream]*stream{},
+		config:    config,
+		peers:     map[Peer]*peer{},
+		made:      map[wire.Tag]*outbound{},
+		got:       map[Name]*inbound{},
+		abandoned: map[Name]*inbound{},
+		keys:      map[key]keyed{},
+		conns:     map[Conn]*connection{},
+		streams:   map[Stream]*stream{},
 	}
 	m.outbox.init()
 	m.history.init()

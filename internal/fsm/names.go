@@ -48,7 +48,7 @@ type Payload struct {
 // Outgoing is a request as the application makes it.
 type Outgoing struct {
 	Peer      Peer
-	Addresses []string // where to dial; empty: what the allow list says
+	Addresses []string // where to dial, before what the allow list says
 	Tag       wire.Tag // 16 random bytes
 	Lane      string
 	Deadline  time.Time // zero: none

@@ -26,7 +26,7 @@ func newPeer(id Peer) *peer {
 	p := &peer{id: id}
 	p.redial.owner = p
 	p.dialer = dialerSide{peer: p, low: 1, next: 1, open: map[uint64]*outbound{}, lanes: map[string][]*outbound{}}
-	p.responder = responderSide{peer: p, ended: ended{low: 1}, open: map[uint64]*inbound{}, lanes: map[string]*inbound{}, inHand: map[*inbound]struct{}{}}
+	p.responder = responderSide{peer: p, ended: ended{low: 1}, open: map[uint64]*inbound{}, lanes: map[string]*inbound{}, inHand: map[Name]*inbound{}}
 	return p
 }
 
@@ -148,11 +148,12 @@ func (m *Machine) dialFailed(now time.Time, in DialFailed) {
 
 // listed admits a peer: what was suspended goes on where it stood.
 func (m *Machine) listed(now time.Time, p *peer) {
+	p.failures, p.responder.unreachable = 0, false // there may be a new address
+	m.touch(p)
 	if p.listed {
 		return
 	}
-	p.listed, p.failures = true, 0
-	p.responder.unreachable = false
+	p.listed = true
 	for _, x := range p.dialer.inOrder() {
 		if x.state == Suspended {
 			x.state = Queued

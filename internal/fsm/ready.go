@@ -42,7 +42,7 @@ type (
 	// Dial opens a connection to a peer: answered by Connected or DialFailed.
 	Dial struct {
 		Peer      Peer
-		Addresses []string // empty: what the allow list says
+		Addresses []string // to be tried before those that the allow list gives
 	}
 	// Send writes a frame, and its payload, on a stream; the stream is opened
 	// if it is this node's and isn't yet. A failure comes back as Closed.
@@ -83,6 +83,7 @@ func (Disconnect) action() {}
 type Answer struct {
 	Call  Call
 	Names []Name // Enqueue: of the requests, in their order
+	At    int    // Enqueue: the request that Err is about
 	Err   error
 }
 

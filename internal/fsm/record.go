@@ -72,16 +72,13 @@ func (x *outbound) save(b *Batch) {
 	e.payload(x.payload)
 	e.payload(x.reply)
 	e.text(x.reason)
-	e.numbers(uint64(len(x.addresses())))
-	for _, a := range x.addresses() {
+	// So that a node that starts again knows where to dial.
+	e.numbers(uint64(len(x.peer.addresses)))
+	for _, a := range x.peer.addresses {
 		e.text(a)
 	}
 	b.put(k, e)
 }
-
-// addresses are kept with every request, so that a node that starts again knows
-// where to dial.
-func (x *outbound) addresses() []string { return x.peer.addresses }
 
 func (y *inbound) save(b *Batch) {
 	y.unsaved = false

@@ -63,8 +63,8 @@ type responderSide struct {
 	epoch       uint64
 	ended       ended
 	open        map[uint64]*inbound
-	lanes       map[string]*inbound   // the unanswered one of each lane
-	inHand      map[*inbound]struct{} // taken by the application in this run, and unanswered
+	lanes       map[string]*inbound // the unanswered one of each lane
+	inHand      map[Name]*inbound   // taken by the application in this run and, as far as it knows, open
 	replying    int
 	refused     int
 	stored      int64 // bytes of requests kept
@@ -215,7 +215,7 @@ func (m *Machine) mismatch(now time.Time, s *stream, f *wire.Frame, name Name) {
 }
 
 func (m *Machine) mismatchNotice(now time.Time, s *stream, name Name, what string) {
-	m.notice(Notice{Kind: PeerMismatch, Peer: s.conn.peer.id, Address: s.conn.address, Name: name, Detail: what, Time: now})
+	m.notice(Notice{Kind: PeerDiffers, Peer: s.conn.peer.id, Address: s.conn.address, Name: name, Detail: what, Time: now})
 }
 
 func (m *Machine) rejectRequest(s *stream, f *wire.Frame, kind wire.Kind, why wire.Refusal) {
@@ -261,18 +261,28 @@ func (m *Machine) refuseUnread(now time.Time, s *stream, f *wire.Frame) {
 // taken notes that the application has a request in hand. Its dialer is told if
 // the answer doesn't follow soon.
 func (m *Machine) taken(now time.Time, name Name) {
+	if y := m.abandoned[name]; y != nil {
+		r := &y.peer.responder
+		if _, again := r.inHand[name]; again {
+			delete(r.inHand, name) // now it knows
+			delete(m.abandoned, name)
+		} else {
+			r.inHand[name] = y // the request: the news of its end follows
+		}
+		return
+	}
 	y := m.got[name]
 	if y == nil || y.state != Stored {
 		return
 	}
 	y.state = Delivered
-	y.peer.responder.inHand[y] = struct{}{}
+	y.peer.responder.inHand[name] = y
 	y.wake(m, now.Add(m.config.RetryMin))
 }
 
 // respond answers a request: the answer is durable before the call returns.
 func (m *Machine) respond(now time.Time, in Respond) {
-	y, err := m.answerable(in.Name, in.Peer, in.Payload.Hash)
+	y, err := m.answerable(in.Name, in.Peer, false, in.Payload.Hash)
 	if err != nil || y == nil {
 		m.answer(in.Call, err)
 		return
@@ -284,7 +294,7 @@ func (m *Machine) respond(now time.Time, in Respond) {
 
 // refuse rejects a request for good. The rejection travels as the reply would.
 func (m *Machine) refuse(now time.Time, in Refuse) {
-	y, err := m.answerable(in.Name, "", sha256.Sum256([]byte(in.Reason)))
+	y, err := m.answerable(in.Name, "", true, sha256.Sum256([]byte(in.Reason)))
 	if err != nil || y == nil {
 		m.answer(in.Call, err)
 		return
@@ -296,24 +306,15 @@ func (m *Machine) refuse(now time.Time, in Refuse) {
 
 // answerable finds the request to answer; nil when the same answer was given
 // before.
-func (m *Machine) answerable(name Name, from Peer, hash wire.Hash) (*inbound, error) {
+func (m *Machine) answerable(name Name, from Peer, refuse bool, hash wire.Hash) (*inbound, error) {
 	if from != "" {
-		inHand := m.peer(from).responder.inHand
-		switch len(inHand) {
-		case 0:
-			return nil, ErrNoRequest
-		case 1:
-			for y := range inHand {
-				return y, nil
-			}
-		}
-		return nil, ErrAmbiguous
+		return m.onlyInHand(from)
 	}
 	y := m.got[name]
 	switch {
 	case y == nil:
 		return nil, m.unknownInbound(name)
-	case y.state == Replying && y.answerHash() == hash:
+	case y.state == Replying && y.answerHash() == hash && refuse == (y.refusal != 0):
 		return nil, nil
 	case y.state == Stored || y.state == Delivered:
 		return y, nil
@@ -321,6 +322,25 @@ func (m *Machine) answerable(name Name, from Peer, hash wire.Hash) (*inbound, er
 		return nil, ErrUnknown
 	}
 	return nil, ErrAnswered
+}
+
+// onlyInHand is the one request of a peer that the application was given and,
+// as far as it knows, may answer.
+func (m *Machine) onlyInHand(from Peer) (*inbound, error) {
+	p := m.peers[from]
+	if p == nil || len(p.responder.inHand) == 0 {
+		return nil, ErrNoRequest
+	}
+	if len(p.responder.inHand) > 1 {
+		return nil, ErrAmbiguous
+	}
+	for _, y := range p.responder.inHand {
+		if y.state == Abandoned {
+			return nil, ErrAbandoned
+		}
+		return y, nil
+	}
+	return nil, ErrNoRequest
 }
 
 // unknownInbound is why a name names no open request.
@@ -343,7 +363,7 @@ func (m *Machine) answered(now time.Time, y *inbound) {
 	m.drop(&y.payload)
 	m.outbox.remove(y)
 	delete(r.lanes, y.lane)
-	delete(r.inHand, y)
+	delete(r.inHand, y.name)
 	r.replying++
 	y.state = Replying
 	m.save(y)
@@ -376,7 +396,7 @@ func (m *Machine) sendAnswer(now time.Time, y *inbound) {
 	m.stats.Replies++
 	m.send(y.stream, m.answerFrame(y), y.reply)
 	if y.state == Replying {
-		y.wake(m, now.Add(m.config.AckTimeout))
+		y.wake(m, now.Add(m.patience(y.failed)))
 	}
 }
 
@@ -406,6 +426,7 @@ func (y *inbound) due(m *Machine, now time.Time) {
 	case y.state == Replying && !y.awaitsResume:
 		if y.stream != nil {
 			m.stats.Timeouts++
+			y.failed++
 			old := y.stream
 			old.in, y.stream = nil, nil
 			m.reset(now, old)

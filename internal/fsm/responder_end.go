@@ -189,9 +189,11 @@ func (m *Machine) verdictOnReply(now time.Time, s *stream, f *wire.Frame) {
 // endInbound ends an exchange for good. What depends on its being durable syncs.
 func (m *Machine) endInbound(now time.Time, y *inbound, end ResponderState) {
 	r := &y.peer.responder
-	if end == Abandoned && (y.state == Stored || y.state == Delivered) && y.offered {
+	told := end == Abandoned && (y.state == Stored || y.state == Delivered) && y.offered
+	if told {
 		m.outbox.abandoned(y)
 	}
+	held := r.inHand[y.name]
 	s := y.stream
 	was := y.state
 	y.stream = nil
@@ -205,6 +207,12 @@ func (m *Machine) endInbound(now time.Time, y *inbound, end ResponderState) {
 	}
 	m.dropInbound(y)
 	y.state, y.ended = end, now
+	if told { // until the application has taken the news it may try to answer
+		m.abandoned[y.name] = y
+		if held != nil {
+			r.inHand[y.name] = y
+		}
+	}
 	m.drop(&y.payload)
 	m.drop(&y.reply)
 	r.ended.add(y.seq, y.seq)
@@ -234,7 +242,7 @@ func (m *Machine) dropInbound(y *inbound) {
 	if r.lanes[y.lane] == y {
 		delete(r.lanes, y.lane)
 	}
-	delete(r.inHand, y)
+	delete(r.inHand, y.name)
 	m.outbox.remove(y)
 	m.room.open--
 	m.wakeAt(&y.timer, time.Time{})

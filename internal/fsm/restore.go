@@ -116,9 +116,7 @@ func (r *Restorer) outbound(tag string, d *decoder) {
 		if d.err != nil {
 			return
 		}
-		if a := d.text(); !slices.Contains(x.peer.addresses, a) {
-			x.peer.addresses = append(x.peer.addresses, a)
-		}
+		x.addresses = append(x.addresses, d.text())
 	}
 	switch {
 	case x.outcome == 0:
@@ -163,6 +161,7 @@ func (r *Restorer) Done(now time.Time) *Machine {
 		}
 		d := &x.peer.dialer
 		m.made[x.name.Tag] = x
+		d.kept++
 		if x.state == Cancelling && x.epoch != d.epoch {
 			x.state = x.outcome // a later epoch has ended it
 		}
@@ -170,6 +169,7 @@ func (r *Restorer) Done(now time.Time) *Machine {
 		m.room.replyBytes += x.reply.Size
 		if x.outcome == 0 || x.state == Cancelling {
 			m.enter(x)
+			x.peer.addresses = x.addresses // of the latest
 			d.low = min(d.low, x.seq)
 			if x.outcome == 0 && d.halt != nil {
 				x.state = Halted

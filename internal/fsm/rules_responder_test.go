@@ -129,7 +129,7 @@ func TestACancelWithAnotherTagIsAMismatch(t *testing.T) {
 	n.arrive(c, s, request(1, ""))
 	n.arrive(c, s, cancel(1).ofTag(9))
 	n.wantSent("another's", "REJECT MISMATCH of CANCEL 1")
-	n.wantNotice("another's", PeerMismatch)
+	n.wantNotice("another's", PeerDiffers)
 	n.wantAsked("unchanged", 1, Stored)
 }
 
@@ -143,7 +143,7 @@ func TestTheSameNumberWithAnotherTagHashOrLaneIsAMismatch(t *testing.T) {
 		n.arrive(c, s, request(1, "a"))
 		n.arrive(c, s, f)
 		n.wantSent("another "+what, "REJECT MISMATCH of REQUEST 1")
-		n.wantNotice("another "+what, PeerMismatch)
+		n.wantNotice("another "+what, PeerDiffers)
 		n.arrive(c, s, f.with(func(f *wire.Frame) { f.Kind = wire.Resume }))
 		n.wantSent("another "+what, "REJECT MISMATCH of REQUEST 1")
 		n.wantAsked("unchanged", 1, Stored)
@@ -337,10 +337,10 @@ func TestAckOfAnotherReplyKeepsOurs(t *testing.T) {
 	n.told()
 	n.answer(1)
 	n.arrive(c, s, ackReply(1).with(otherHash))
-	n.wantNotice("another hash", PeerMismatch)
+	n.wantNotice("another hash", PeerDiffers)
 	n.wantAsked("kept", 1, Replying)
 	n.arrive(c, s, rejectReply(1, wire.Ended).ofTag(9))
-	n.wantNotice("another tag", PeerMismatch)
+	n.wantNotice("another tag", PeerDiffers)
 	n.wantAsked("kept", 1, Replying)
 }
 

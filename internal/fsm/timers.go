@@ -80,6 +80,12 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
+// patience is how long an acknowledgement is waited for: longer after each
+// failure, so that a slow link finishes in the end what it can't at once.
+func (m *Machine) patience(failures int) time.Duration {
+	return m.config.AckTimeout << min(failures, 5)
+}
+
 // backoff is the delay before attempt n+1, after n failures: doubling from
 // RetryMin to most, of which a random half is taken off so that peers that
 // failed together do not return together.

@@ -50,7 +50,7 @@ func NewTurn(machine *fsm.Machine, log Log) *Turn { return &Turn{Machine: machin
 // then not known, so the machine, which says it is, is never asked again.
 func (t *Turn) Take(now time.Time, inputs []fsm.Input) Outcome {
 	if t.failed != nil {
-		return Outcome{Answers: t.refuse(inputs)}
+		return Outcome{Answers: t.refuse(inputs), Actions: turnAway(inputs)}
 	}
 	if err := t.log.Err(); err != nil {
 		out := t.fail(now, fsm.Ready{}, err)
@@ -99,6 +99,17 @@ func (t *Turn) fail(now time.Time, ready fsm.Ready, err error) Outcome {
 		Answers: ready.Answers,
 		Notices: []fsm.Notice{{Kind: fsm.JournalTrouble, Detail: err.Error(), Time: now}},
 	}
+}
+
+// turnAway closes every new connection: its peer tries again later.
+func turnAway(inputs []fsm.Input) []fsm.Action {
+	var actions []fsm.Action
+	for _, in := range inputs {
+		if c, ok := in.(fsm.Connected); ok {
+			actions = append(actions, fsm.Disconnect{Conn: c.Conn})
+		}
+	}
+	return actions
 }
 
 // refuse answers every call of the inputs with the failure.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
@@ -43,8 +44,11 @@ func (p *Protocol) connect(id peer.ID, addresses []string) (transport.CapableCon
 	if err != nil {
 		return nil, "", err
 	}
-	if len(addresses) == 0 {
-		addresses = p.config.Allow.Addresses(member)
+	addresses = slices.Clone(addresses)
+	for _, a := range p.config.Allow.Addresses(member) {
+		if !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
 	}
 	if len(addresses) == 0 {
 		return nil, "", ErrNoAddress

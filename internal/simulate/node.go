@@ -132,7 +132,7 @@ func (n *node) wake() {
 	for _, notice := range out.Notices {
 		w.note("%v !! %v %s: %s", n, notice.Kind, notice.Peer, notice.Detail)
 		switch notice.Kind {
-		case fsm.Violation, fsm.PeerFenced, fsm.JournalRolledBack, fsm.PeerMismatch, fsm.PeerLostJournal, fsm.JournalTrouble:
+		case fsm.Violation, fsm.PeerFenced, fsm.JournalRolledBack, fsm.PeerMismatch, fsm.PeerDiffers, fsm.PeerLostJournal, fsm.JournalTrouble:
 			w.breaks("%v blames %s: %v: %s", n, notice.Peer, notice.Kind, notice.Detail)
 		}
 	}
