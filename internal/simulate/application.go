@@ -33,10 +33,7 @@ type request struct {
 	tag      wire.Tag
 	deadline time.Time
 	accepted bool // Request returned without an error
-	maybe    bool // the node crashed while it was being made
-	cancel   bool
 	told     fsm.DeliveryKind
-	times    int // told, in lives that didn't crash in between
 	commit   bool
 }
 
@@ -64,15 +61,6 @@ func (a *application) plan() {
 }
 
 func (a *application) begin() { a.given, a.polling = map[fsm.Name]bool{}, false }
-
-// crash: what was being made may have been made.
-func (a *application) crash() {
-	for _, r := range a.requests {
-		if !r.accepted && r.told == 0 {
-			r.maybe = true
-		}
-	}
-}
 
 func (a *application) request(i int) {
 	w, n := a.n.w, a.n

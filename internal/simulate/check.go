@@ -11,7 +11,7 @@ import (
 // check sees that what a node sends rests on what is synced.
 func (n *node) check(a fsm.Action) {
 	s, ok := a.(fsm.Send)
-	if !ok {
+	if !ok || n.find(s.Conn) == nil {
 		return
 	}
 	if n.unlistedConn(s.Conn) {
@@ -28,10 +28,33 @@ func (n *node) check(a fsm.Action) {
 			n.w.breaks("%v sends a reply before it is synced", n)
 		}
 	case wire.Ack:
-		if len(n.log.unsynced) > 0 && n.log.unsynced[len(n.log.unsynced)-1].Sync {
-			n.w.breaks("%v acknowledges before the sync", n)
+		n.checkAck(s)
+	}
+}
+
+// checkAck sees that what is acknowledged is synced: a request's record, unless
+// it has ended since; a reply with all else of its turn.
+func (n *node) checkAck(s fsm.Send) {
+	f := s.Frame
+	switch f.Of {
+	case wire.OfRequest:
+		peer := n.find(s.Conn).other.node.id
+		tag := n.asked[number{peer, f.Epoch, f.Seq}]
+		_, durable := n.log.records["i"+string(tag[:])+string(peer)]
+		if y, _ := n.turn.Machine.Exchange(fsm.Name{Dialer: peer, Tag: tag}); !durable && y.Ended.IsZero() {
+			n.w.breaks("%v acknowledges %x before it is synced", n, tag[:3])
+		}
+	case wire.OfReply:
+		if len(n.log.unsynced) > 0 {
+			n.w.breaks("%v acknowledges a reply before it is synced", n)
 		}
 	}
+}
+
+// number is an exchange as the wire names it to its responder.
+type number struct {
+	dialer     fsm.Peer
+	epoch, seq uint64
 }
 
 func (n *node) unlistedConn(id fsm.Conn) bool {
@@ -99,7 +122,7 @@ func (w *world) checkEnd() {
 			switch {
 			case r.accepted && r.told == 0:
 				w.breaks("%v: %x was accepted and never ended", n, r.tag[:3])
-			case r.told == fsm.ReplyReceived && (e == nil || !e.done && e.times != 1):
+			case r.told == fsm.ReplyReceived && (e == nil || e.times != 1):
 				w.breaks("%v: %x was answered without an effect", n, r.tag[:3])
 			case r.told == fsm.RequestRejected && (e == nil || !e.reject):
 				w.breaks("%v: %x was rejected by nobody", n, r.tag[:3])

@@ -184,6 +184,9 @@ func (h *half) deliver(do func(*half)) {
 
 func (h *half) receive(m *message, large bool) {
 	e := h.end
+	if f := m.frame; f.Kind == wire.Request || f.Kind == wire.Resume {
+		e.node.asked[number{e.other.node.id, f.Epoch, f.Seq}] = f.Tag
+	}
 	if large {
 		h.offered = m
 		e.node.post(fsm.Offered{Conn: e.id, Stream: h.id, Frame: m.frame})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/mediator"
+	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // node is one simulated node: machine, turn, log and application.
@@ -24,12 +25,13 @@ type node struct {
 	unlisted map[*node]bool
 	calls    map[fsm.Call]func(fsm.Answer)
 	lastCall fsm.Call
-	ends     []*end // of its connections, in order
-	streams  uint64 // inbound ones, odd
+	ends     []*end              // of its connections, in order
+	streams  uint64              // inbound ones, odd
+	asked    map[number]wire.Tag // of the requests that came, for checkAck
 }
 
 func newNode(w *world, index int) *node {
-	n := &node{w: w, index: index, id: fsm.Peer(fmt.Sprintf("n%d", index)), log: newLog(w), unlisted: map[*node]bool{}}
+	n := &node{w: w, index: index, id: fsm.Peer(fmt.Sprintf("n%d", index)), log: newLog(w), unlisted: map[*node]bool{}, asked: map[number]wire.Tag{}}
 	n.app = newApplication(n)
 	return n
 }
@@ -45,7 +47,7 @@ func (n *node) start() {
 		Self: n.id, Jitter: w.rng.Float64,
 		DisconnectionTimeout: 30 * time.Second, AckTimeout: 10 * time.Second,
 		RetryMin: 100 * time.Millisecond, RetryMax: 10 * time.Second, PollMax: time.Minute,
-		MaxMessageSize: 1 << 20, MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: 6, MaxOpen: 40,
+		MaxMessageSize: 1 << 20, MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: 2, MaxOpen: 5,
 		MaxStoredPerPeer: 400 << 10, MaxStored: 800 << 10, MaxStreams: 4, History: 20, HistoryAge: time.Hour,
 	})
 	if err := n.log.replay(restorer.Record); err != nil {
@@ -146,6 +148,9 @@ func (n *node) wake() {
 			}
 		})
 	}
+	if w.chance(w.config.Faults.Hangup) {
+		n.post(fsm.Hangup{Peer: w.nodes[w.rng.IntN(len(w.nodes))].id})
+	}
 	if w.chance(w.config.Faults.Unlist) {
 		other := w.nodes[w.rng.IntN(len(w.nodes))]
 		if other != n && !n.unlisted[other] {
@@ -178,7 +183,6 @@ func (n *node) down() {
 	w.note("%v crashes", n)
 	n.turn = nil
 	n.log.powerCut()
-	n.app.crash()
 	for _, e := range n.ends {
 		e.sever(errors.New("crashed"))
 	}

@@ -34,6 +34,7 @@ type Faults struct {
 	DialErr float64 // of a dial
 	Cancel  float64 // of a request, by its application
 	Expire  float64 // of a request: it has a short deadline
+	Hangup  float64 // of a node's connections with one other, at a turn
 	Unlist  float64 // of a peer, at a turn; it returns
 	Late    float64 // of a request: it is answered much later
 	Reject  float64 // of a request
@@ -42,7 +43,7 @@ type Faults struct {
 
 // Rough is faults of every kind, often.
 func Rough() Faults {
-	return Faults{Crash: 0.004, Break: 0.01, Reset: 0.01, DialErr: 0.2, Cancel: 0.05, Expire: 0.05, Unlist: 0.001, Late: 0.1, Reject: 0.05, Large: 0.1}
+	return Faults{Crash: 0.004, Break: 0.01, Reset: 0.01, DialErr: 0.2, Cancel: 0.05, Expire: 0.05, Hangup: 0.002, Unlist: 0.001, Late: 0.1, Reject: 0.05, Large: 0.1}
 }
 
 // Result is what a run came to.
