@@ -52,15 +52,31 @@ func (l log) Err() error              { return l.journal.Err() }
 // payloads is the journal as the P2P protocol reads and writes it.
 type payloads struct{ journal *journal.Journal }
 
-func (p payloads) NextPayload() uint64                   { return p.journal.NextPayload() }
-func (p payloads) Payload(number uint64) ([]byte, error) { return p.journal.Payload(number) }
+func (p payloads) NextPayload() uint64 { return p.journal.NextPayload() }
 
 func (p payloads) CreatePayload(number uint64, size int64) (p2p.PayloadWriter, error) {
 	return p.journal.CreatePayload(number, size)
 }
 
 func (p payloads) OpenPayload(number uint64) (io.ReadCloser, error) {
-	return p.journal.OpenPayload(number)
+	r, err := p.journal.OpenPayload(number)
+	if err != nil {
+		return nil, gone(err)
+	}
+	return r, nil
+}
+
+func (p payloads) Payload(number uint64) ([]byte, error) {
+	body, err := p.journal.Payload(number)
+	return body, gone(err)
+}
+
+// gone gives a dropped payload the P2P protocol's name.
+func gone(err error) error {
+	if errors.Is(err, journal.ErrNoPayload) {
+		return fmt.Errorf("%w: %w", p2p.ErrGone, err)
+	}
+	return err
 }
 
 // peerOf and idOf convert between a peer ID and the machine's plain kind.

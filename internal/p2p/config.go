@@ -80,10 +80,12 @@ type Payloads interface {
 	NextPayload() uint64
 	// CreatePayload begins to store a payload of size bytes.
 	CreatePayload(number uint64, size int64) (PayloadWriter, error)
-	// OpenPayload reads a payload that is too large for one piece.
+	// OpenPayload reads a payload that is too large for one piece. ErrGone means
+	// that it isn't kept any more, since its exchange ended while it waited to be
+	// sent; any other error is told as journal trouble.
 	OpenPayload(number uint64) (io.ReadCloser, error)
-	// Payload is a payload of at most wire.MaxInline bytes. The caller doesn't
-	// change it.
+	// Payload is a payload of at most wire.MaxInline bytes, or an error as those
+	// of OpenPayload. The caller doesn't change it.
 	Payload(number uint64) ([]byte, error)
 }
 

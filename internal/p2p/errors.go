@@ -17,6 +17,14 @@ var (
 	ErrClosed           = errors.New("the P2P protocol is closed")
 )
 
+// ErrGone is how Payloads says that a payload is no longer kept, since its
+// exchange has ended.
+var ErrGone = errors.New("the payload is no longer kept")
+
+// errUnsendable is this node's own failure to write what it is told to: retrying
+// won't mend it.
+var errUnsendable = errors.New("this node cannot send what it holds")
+
 // ViolationError is the end of a connection whose peer broke the protocol.
 type ViolationError struct {
 	Rule string // the rule that was broken; nothing that the peer sent

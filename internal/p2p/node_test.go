@@ -3,7 +3,6 @@ package p2p
 import (
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -204,6 +203,7 @@ type memory struct {
 	bodies  map[uint64][]byte
 	aborted int
 	failing error // of writes
+	damage  func([]byte) ([]byte, error)
 }
 
 func newMemory() *memory { return &memory{bodies: make(map[uint64][]byte)} }
@@ -246,7 +246,10 @@ func (m *memory) Payload(number uint64) ([]byte, error) {
 	defer m.mu.Unlock()
 	body, ok := m.bodies[number]
 	if !ok {
-		return nil, errors.New("no such payload")
+		return nil, ErrGone
+	}
+	if m.damage != nil {
+		return m.damage(body)
 	}
 	return body, nil
 }

@@ -155,7 +155,9 @@ func (s *stream) write() {
 }
 
 // stopWriting is the end of writing. After a failure the stream is reset; a
-// refused payload leaves that to the goroutine which read the refusal.
+// refused payload leaves that to the goroutine which read the refusal. The
+// machine, which hears only that the stream has closed, tries again: what won't
+// get better by that is told to the operator.
 func (s *stream) stopWriting(err error) {
 	s.mu.Lock()
 	s.first.Do(func() { close(s.written) })
@@ -165,7 +167,7 @@ func (s *stream) stopWriting(err error) {
 	}
 	s.mu.Unlock()
 	if err != io.EOF && err != errRefused {
-		s.c.p.log.Debug("stream not written", "peer", s.c.id, "error", err)
+		s.noteUnwritten(err)
 		s.reset()
 	}
 	s.mu.Lock()
@@ -173,6 +175,20 @@ func (s *stream) stopWriting(err error) {
 	s.idle.Broadcast()
 	s.mu.Unlock()
 }
+
+func (s *stream) noteUnwritten(err error) {
+	if errors.Is(err, ErrGone) || !errors.Is(err, errUnsendable) {
+		s.c.p.log.Debug("stream not written", "peer", s.c.id, "error", err)
+		return
+	}
+	s.c.p.log.Error("a frame cannot be sent", "peer", s.c.id, "error", err)
+	s.c.p.notices.post(fsm.Notice{
+		Kind: fsm.JournalTrouble, Peer: peerOf(s.c.id), Address: s.c.address, Detail: err.Error(),
+	})
+}
+
+// unsendable marks an error as this node's own.
+func unsendable(err error) error { return fmt.Errorf("%w: %w", errUnsendable, err) }
 
 // writeFrames writes frames, those that are small together in one write.
 func (s *stream) writeFrames(greeting []byte, batch []fsm.Send) error {
@@ -188,11 +204,11 @@ func (s *stream) writeFrames(greeting []byte, batch []fsm.Send) error {
 		frame, payload := &batch[i].Frame, &batch[i].Payload
 		size := frame.PayloadSize()
 		if size > 0 && uint64(payload.Size) != size {
-			return fmt.Errorf("%s names %d bytes of payload, not the %d given", frame.Kind, size, payload.Size)
+			return unsendable(fmt.Errorf("%s names %d bytes of payload, not the %d given", frame.Kind, size, payload.Size))
 		}
 		var err error
 		if buf, err = frame.AppendTo(buf); err != nil {
-			return err
+			return unsendable(err)
 		}
 		switch {
 		case size == 0:
@@ -221,11 +237,11 @@ func (s *stream) appendPayload(buf []byte, payload *fsm.Payload) ([]byte, error)
 	if body == nil {
 		var err error
 		if body, err = s.c.p.config.Payloads.Payload(payload.Number); err != nil {
-			return buf, err
+			return buf, unsendable(err)
 		}
 	}
 	if int64(len(body)) != payload.Size {
-		return buf, fmt.Errorf("payload %d has %d bytes, not %d", payload.Number, len(body), payload.Size)
+		return buf, unsendable(fmt.Errorf("payload %d has %d bytes, not %d", payload.Number, len(body), payload.Size))
 	}
 	return append(buf, body...), nil
 }
@@ -234,11 +250,11 @@ func (s *stream) appendPayload(buf []byte, payload *fsm.Payload) ([]byte, error)
 func (s *stream) writePayload(payload *fsm.Payload) (err error) {
 	body, err := s.c.p.config.Payloads.OpenPayload(payload.Number)
 	if err != nil {
-		return err
+		return unsendable(err)
 	}
 	defer func() {
-		if failed := body.Close(); err == nil {
-			err = failed
+		if failed := body.Close(); err == nil && failed != nil {
+			err = unsendable(failed)
 		}
 	}()
 	s.setPayload(true)
@@ -247,8 +263,7 @@ func (s *stream) writePayload(payload *fsm.Payload) (err error) {
 	for left := payload.Size; left > 0; {
 		n, err := io.ReadFull(body, room[:min(left, piece)])
 		if err != nil {
-			// An end of file here is a short payload, not an orderly end.
-			return errors.Join(fmt.Errorf("payload %d is cut short", payload.Number), err)
+			return unsendable(fmt.Errorf("read payload %d, %d bytes before its end: %w", payload.Number, left-int64(n), err))
 		}
 		if s.refused.Load() {
 			return errRefused
