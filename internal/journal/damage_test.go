@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -23,9 +24,19 @@ func newestLog(t testing.TB, disk *vfs.MemFS) string {
 	return newest
 }
 
+const markOf = memDir + "/" + recordsDir + "/" + watermarkFile
+
+// withoutMark empties what says how far the log was synced, as a power cut may.
+func withoutMark(t testing.TB, disk *vfs.MemFS) *vfs.MemFS {
+	t.Helper()
+	replaced(t, disk, markOf, nil)
+	return disk
+}
+
 func TestTornTailIsCutAtAnyByte(t *testing.T) {
 	noLeaks(t)
 	disk, w := written(t, 9)
+	withoutMark(t, disk)
 	log := newestLog(t, disk)
 	whole := append([]byte(nil), contents(t, disk, log)...)
 	last := -1
@@ -64,6 +75,58 @@ func TestTornTailIsCutAtAnyByte(t *testing.T) {
 	}
 }
 
+// TestLogIsCutAboveItsMarkAlone ends a log in the middle of a batch: one that
+// was synced, and one that wasn't.
+func TestLogIsCutAboveItsMarkAlone(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	j := mustOpen(t, memDir, disk)
+	defer mustClose(t, j)
+	set(t, j, true, "last", "first")
+	synced := copyOf(disk)
+	log := newestLog(t, synced)
+	size := len(contents(t, synced, log))
+	replaced(t, synced, log, contents(t, synced, log)[:size-1])
+	var damage *DamageError
+	if _, err := recovered(memDir, synced); !errors.As(err, &damage) || !strings.HasPrefix(damage.Where, log+", offset ") {
+		t.Fatalf("a synced batch is cut: %v", err)
+	}
+
+	set(t, j, false, "last", "second")
+	mark := bytes.Clone(contents(t, disk, markOf))
+	set(t, j, true, "last", "third") // writes the unsynced batch; its mark is taken back
+	unsynced := copyOf(disk)
+	replaced(t, unsynced, markOf, mark)
+	replaced(t, unsynced, log, contents(t, unsynced, log)[:size+10])
+	if got, err := recovered(memDir, unsynced); err != nil || !maps.Equal(got, state{"last": "first"}) {
+		t.Fatalf("recovered %v (%v), want the first batch alone", got, err)
+	}
+}
+
+// TestBadSectorBelowTheMarkIsRefused loses one sector, of 512 bytes, of a log
+// whose every batch was acknowledged.
+func TestBadSectorBelowTheMarkIsRefused(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	j := mustOpen(t, memDir, disk)
+	for range 16 {
+		b := j.Batch()
+		b.SetPayload(j.NextPayload(), pattern(60_000))
+		if err := b.Commit(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crashed := copyOf(disk)
+	mustClose(t, j)
+	log := newestLog(t, crashed)
+	sectors := len(contents(t, crashed, log)) / 512
+	for sector := 0; sector < sectors; sector += 37 {
+		bad := copyOf(crashed)
+		clear(contents(t, bad, log)[sector*512 : (sector+1)*512])
+		if _, err := recovered(memDir, bad); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("sector %d of %d is lost: %v, want ErrDamaged", sector, sectors, err)
+		}
+	}
+}
+
 // TestFlippedBitIsFound flips a bit at places of every file. Either all is there
 // as it was written, or there is an error.
 func TestFlippedBitIsFound(t *testing.T) {
@@ -73,7 +136,9 @@ func TestFlippedBitIsFound(t *testing.T) {
 	if _, err := recovered(memDir, closed); err != nil {
 		t.Fatal(err)
 	}
-	for name, disk := range map[string]*vfs.MemFS{"crashed": crashed, "closed": closed} {
+	for name, disk := range map[string]*vfs.MemFS{
+		"crashed": crashed, "closed": closed, "power cut": withoutMark(t, copyOf(crashed)),
+	} {
 		t.Run(name, func(t *testing.T) {
 			flip(t, disk, want, 60)
 		})
@@ -96,6 +161,8 @@ func TestFlippedBitIsFoundInLongLogs(t *testing.T) {
 	}
 	mustClose(t, w.j)
 	t.Run("several blocks", func(t *testing.T) { flip(t, closed, w.states[len(w.states)-1], 25) })
+	withoutMark(t, closed)
+	t.Run("several blocks without a mark", func(t *testing.T) { flip(t, closed, w.states[len(w.states)-1], 25) })
 
 	memory := vfs.NewCrashableMem()
 	disk := newFaultyDisk(memory)

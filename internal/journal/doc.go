@@ -24,6 +24,7 @@
 //
 //	LOCK                    held while the journal is open
 //	records/                a Pebble database: records and small payloads
+//	records/SYNCED          how far its newest log was synced; see watermark.go
 //	records.new/            one that is being made; removed at the next start
 //	payloads/<number>.payload
 //	                        a payload of 1 MiB or more; the number has 20 digits
@@ -68,7 +69,7 @@
 // does that a journal must not do is caught around it:
 //
 //   - It takes some damage of a log for the log's end: log_check.go reads each
-//     log first.
+//     log first, and watermark.go keeps how far it must be readable.
 //   - It reports errors of a commit, and of its manifest, by a call that is
 //     expected to end the process: pebble.go fails the journal instead, and
 //     guard.go sees to it that nothing on disk changes from then on.
@@ -84,8 +85,10 @@
 //   - After a commit without sync: the log keeps batches in order, so any number
 //     of the latest may be missing, none before a synced one.
 //   - While a batch is written: its chunks in the log are incomplete. The torn
-//     tail is cut, with a warning that names file and offset. Commit hadn't
-//     returned.
+//     tail, above the watermark, is cut, with a warning that names file and
+//     offset. Commit hadn't returned.
+//   - After a sync, before the watermark is written, or written but not on disk:
+//     the watermark is stale, and still true.
 //   - After Finish of a small payload, before the record that names it: the
 //     payload's row is there or not. If it is, Sweep deletes it. The record
 //     can't be there without it: it follows in the same log, and when Pebble
@@ -124,11 +127,12 @@
 //
 // # Limitations
 //
-//   - A log that was cut at the end of a chunk, or whose last chunk is damaged
-//     in more than one bit, looks like a torn tail if the journal wasn't closed.
-//     Only a copy elsewhere could tell.
-//   - A torn tail may look, by chance and at most once in some ten thousand
-//     times, like a flipped bit. The journal is then refused, nothing is lost.
+//   - A power cut may leave a stale watermark. Damage between it and the log's
+//     end that no later chunk speaks for, or a cut at the end of a chunk, then
+//     looks like a torn tail. Only a copy elsewhere could tell.
+//   - The manifest has no watermark, and a power cut may leave a log without.
+//     A torn tail may then look, by chance and at most once in some ten thousand
+//     times, like a flipped bit. The journal is refused, nothing is lost.
 //   - A disk that acknowledges a sync and doesn't write isn't found out.
 //   - Whole files that are set back to an older state together are a valid older
 //     journal; the peers' sequence numbers show it.

@@ -16,7 +16,8 @@ import (
 // guard stands between Pebble and the file system.
 //
 // It checks every log before Pebble replays it, for Pebble takes some damage
-// for the end of the log. It makes files readable by their owner alone. And
+// for the end of the log, and notes how far each was synced. It makes files
+// readable by their owner alone. And
 // once the journal has failed it changes nothing on disk any more: Pebble means
 // a fatal error to end the process, and if that doesn't happen it may go on to
 // delete logs whose successor was never written.
@@ -84,7 +85,18 @@ func (g *guard) own(name string) func(vfs.File, error) (vfs.File, error) {
 				return nil, err
 			}
 		}
-		return &guardedFile{File: f, failure: g.failure}, nil
+		guarded := guardedFile{File: f, failure: g.failure}
+		number, isLog := logNumber(g.FS, name)
+		if !isLog {
+			return &guarded, nil
+		}
+		mark := g.PathJoin(g.PathDir(name), watermarkFile)
+		file, err := g.OpenReadWrite(mark, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		return &markedLog{guardedFile: guarded, mark: watermark{log: number}, file: file}, nil
 	}
 }
 

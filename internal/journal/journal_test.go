@@ -189,7 +189,7 @@ func TestOnlyATornTailIsWarnedOf(t *testing.T) {
 		t.Fatalf("a whole journal warns: %s", &heard)
 	}
 	crashed, _ := written(t, 3)
-	log := newestLog(t, crashed)
+	log := newestLog(t, withoutMark(t, crashed))
 	whole := bytes.Clone(contents(t, crashed, log))
 	replaced(t, crashed, log, whole[:len(whole)-5])
 	o.FS = crashed

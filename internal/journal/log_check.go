@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
-	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -24,10 +21,12 @@ import (
 // So a log is read here first, and refused when any of these shows that what
 // doesn't make sense had once been written whole:
 //
-//   - a later chunk says that the log was synced beyond the place;
+//   - the watermark lies beyond the place: the log was synced so far;
+//   - a later chunk says so, for after a power cut the watermark may be stale;
 //   - the log was closed, by an end mark or because a newer log exists;
-//   - flipping one bit back makes the chunk whole. That finds the flipped bit
-//     in the very last chunk too, where nothing later can speak for it.
+//   - there is no watermark, and flipping one bit back makes the chunk whole.
+//     That finds the flipped bit in the very last chunk of a manifest too, where
+//     nothing later can speak for it.
 
 // check returns the offset after the last whole record, and a DamageError if
 // what follows is not a torn tail. Only the newest log may have one; torn says
@@ -44,8 +43,6 @@ func (l *logFile) check(newest bool) (good int, torn bool, err error) {
 			at = c.end
 		case padding:
 			at = c.end
-		case endMark:
-			return good, false, nil
 		default:
 			what := l.judge(at, c.state, newest)
 			if what != "" {
@@ -59,6 +56,10 @@ func (l *logFile) check(newest bool) (good int, torn bool, err error) {
 // judge says why the end of the log at an offset is damage; empty when it isn't.
 func (l *logFile) judge(at int, state chunkState, newest bool) string {
 	switch {
+	case state == endMark && at+endMarkSize >= l.synced:
+		return ""
+	case at < l.synced:
+		return fmt.Sprintf("what is here can't be read, and was synced: all up to offset %d was", l.synced)
 	case state == outside && len(l.bytes) == 0:
 		return "" // created, and never written
 	case !newest:
@@ -67,7 +68,7 @@ func (l *logFile) judge(at int, state chunkState, newest bool) string {
 		return ""
 	case l.writtenBeyond(at):
 		return "what is here can't be read, and was once synced"
-	case state == broken && l.oneBitOff(at):
+	case state == broken && !l.marked && l.oneBitOff(at):
 		return "a bit is flipped"
 	}
 	return ""
@@ -214,8 +215,7 @@ func (l *logFile) isNewest(fs vfs.FS) (bool, error) {
 		return false, err
 	}
 	for _, name := range names {
-		number, err := strconv.ParseUint(strings.TrimSuffix(name, ".log"), 10, 64)
-		if filepath.Ext(name) == ".log" && err == nil && uint32(number) > l.number {
+		if number, isLog := logNumber(fs, name); isLog && uint32(number) > l.number {
 			return false, nil
 		}
 	}

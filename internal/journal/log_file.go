@@ -5,7 +5,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
-	"strconv"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -24,6 +23,8 @@ type logFile struct {
 	bytes    []byte
 	manifest bool
 	number   uint32 // of a write-ahead log
+	synced   int    // offset that the log was synced to, as far as is known
+	marked   bool   // a watermark told
 }
 
 const (
@@ -40,13 +41,16 @@ const (
 // openLog reads a log; nil when the file is none.
 func openLog(fs vfs.FS, name string) (*logFile, error) {
 	l := &logFile{name: name}
-	number, isLog := strings.CutSuffix(fs.PathBase(name), ".log")
-	if isLog {
-		n, err := strconv.ParseUint(number, 10, 64)
+	if number, isLog := logNumber(fs, name); isLog {
+		l.number = uint32(number)
+		mark, found, err := readWatermark(fs, fs.PathDir(name))
 		if err != nil {
-			return nil, nil
+			return nil, err
 		}
-		l.number = uint32(n)
+		l.marked = found
+		if mark.log == number {
+			l.synced = int(mark.offset)
+		}
 	} else if l.manifest = strings.HasPrefix(fs.PathBase(name), "MANIFEST-"); !l.manifest {
 		return nil, nil
 	}
