@@ -87,6 +87,9 @@ type Payloads interface {
 	// Payload is a payload of at most wire.MaxInline bytes, or an error as those
 	// of OpenPayload. The caller doesn't change it.
 	Payload(number uint64) ([]byte, error)
+	// DropPayload deletes a payload that was stored and that the machine won't
+	// hear of.
+	DropPayload(number uint64)
 }
 
 // PayloadWriter stores one payload. Exactly one of Finish and Abort ends it.

@@ -206,12 +206,13 @@ func (c *connection) leaving() bool {
 	return c.gone || c.closing || c.ending
 }
 
-// violate ends the connection of a peer that broke the protocol, and keeps the
-// peer out for a while.
+// violate ends all connections with a peer that broke the protocol on this one,
+// and keeps the peer out for a while.
 func (c *connection) violate(rule string) {
 	c.p.notices.post(fsm.Notice{Kind: fsm.Violation, Peer: peerOf(c.id), Address: c.address, Detail: rule})
 	c.p.gate.shun(c.id)
 	c.close(&ViolationError{Rule: rule})
+	c.p.disconnect(peerOf(c.id), ErrShunned) // the others
 }
 
 // close ends the connection at once. The first cause counts.

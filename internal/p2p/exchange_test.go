@@ -263,6 +263,30 @@ func TestPayloadThatCannotBeStoredEndsItsStreamOnly(t *testing.T) {
 	want[fsm.Arrived](b)
 }
 
+// A stream may be reset while the payload on it is stored: nothing of it stays.
+func TestPayloadOfAResetStreamIsDropped(t *testing.T) {
+	a, b := pair(t)
+	ac, bc := connect(a, b)
+	request, payload := a.request(1, make([]byte, 1<<20))
+	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload})
+	offered := want[fsm.Offered](b)
+	b.payloads.stored = func() {
+		b.do(fsm.Reset{Conn: bc, Stream: offered.Stream})
+		b.do() // the reset has been carried out
+	}
+	b.do(fsm.Accept{Conn: bc, Stream: offered.Stream})
+	want[fsm.Closed](a)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := want[fsm.Disconnected](b); got.Conn != bc { // and no Arrived
+		t.Errorf("disconnected %+v", got)
+	}
+	if b.payloads.dropped != 1 || len(b.payloads.bodies) != 0 {
+		t.Errorf("%d payloads were dropped and %d are kept", b.payloads.dropped, len(b.payloads.bodies))
+	}
+}
+
 func TestCloseEndsEverything(t *testing.T) {
 	a, b := pair(t)
 	ac, bc := connect(a, b)

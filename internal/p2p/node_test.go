@@ -202,7 +202,9 @@ type memory struct {
 	last    uint64
 	bodies  map[uint64][]byte
 	aborted int
-	failing error // of writes
+	dropped int
+	failing error  // of writes
+	stored  func() // called when a payload is
 	damage  func([]byte) ([]byte, error)
 }
 
@@ -254,6 +256,13 @@ func (m *memory) Payload(number uint64) ([]byte, error) {
 	return body, nil
 }
 
+func (m *memory) DropPayload(number uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.bodies, number)
+	m.dropped++
+}
+
 type memoryWriter struct {
 	m      *memory
 	number uint64
@@ -271,6 +280,9 @@ func (w *memoryWriter) Write(b []byte) (int, error) {
 }
 
 func (w *memoryWriter) Finish() error {
+	if w.m.stored != nil {
+		defer w.m.stored()
+	}
 	w.m.mu.Lock()
 	defer w.m.mu.Unlock()
 	w.m.bodies[w.number] = w.body

@@ -204,8 +204,7 @@ func (p *Protocol) act(actions []fsm.Action) {
 			case a.Graceful:
 				c.closeGracefully()
 			case a.Shun:
-				p.gate.shun(c.id)
-				c.close(ErrShunned)
+				p.Shun(peerOf(c.id))
 			default:
 				c.close(nil)
 			}

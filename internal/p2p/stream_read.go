@@ -110,7 +110,12 @@ func (s *stream) take(frame wire.Frame) error {
 	if refuses(frame.Kind) {
 		return s.takeRefusal(arrived)
 	}
-	return s.tell(arrived)
+	err = s.tell(arrived)
+	if err != nil && payload.Number != 0 && payload.Inline == nil {
+		// Nobody else knows of it: it would lie there until the next start.
+		s.c.p.config.Payloads.DropPayload(payload.Number)
+	}
+	return err
 }
 
 // tell is report for the goroutine that reads.

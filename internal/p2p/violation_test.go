@@ -83,6 +83,35 @@ func TestViolationDisconnectsAndShuns(t *testing.T) {
 	}
 }
 
+func TestViolationEndsEveryConnectionWithThePeer(t *testing.T) {
+	n, peer := newNode(t), newRawPeer(t)
+	one, first := peer.dial(n)
+	_, second := peer.dial(n)
+	peer.send(one, []byte{0xff, 0xff, 0x7f})
+	n.wantShunned(first, second)
+
+	m, other := newNode(t), newRawPeer(t)
+	_, first = other.dial(m)
+	_, second = other.dial(m)
+	m.do(fsm.Disconnect{Conn: second, Shun: true})
+	m.wantShunned(first, second)
+}
+
+// wantShunned waits until these connections are over and a dial is refused.
+func (n *node) wantShunned(first, second fsm.Conn) {
+	n.t.Helper()
+	one, other := want[fsm.Disconnected](n), want[fsm.Disconnected](n)
+	if one.Conn+other.Conn != first+second || one.Err == nil || other.Err == nil {
+		n.t.Fatalf("disconnected %+v and %+v", one, other)
+	}
+	for _, m := range n.list.Members() {
+		n.do(fsm.Dial{Peer: fsm.Peer(m.ID.Bytes()), Addresses: n.Addresses()})
+		if got := want[fsm.DialFailed](n); !errors.Is(got.Err, ErrShunned) {
+			n.t.Errorf("dial of a shunned peer: %v", got.Err)
+		}
+	}
+}
+
 func TestPayloadCutShortIsNoViolation(t *testing.T) {
 	n, peer := newNode(t), newRawPeer(t)
 	c, conn := peer.dial(n)
