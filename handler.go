@@ -124,7 +124,7 @@ func (h *Handler) listen(address string, key identity.Key) (*p2p.Protocol, error
 		addresses = []string{address}
 	}
 	return p2p.Listen(p2p.Config{
-		Key: key, Listen: addresses, Allow: h.allow, Payloads: payloads{h.journal}, Logger: h.log,
+		Key: key, Listen: addresses, Allow: h.allow, Payloads: payloads{h.journal, h.log}, Logger: h.log,
 		DialTimeout: h.config.DialTimeout, KeepAlive: h.config.KeepAlive,
 		MaxConnections: h.config.MaxConnections, MaxConnectionsPerPeer: h.config.MaxConnectionsPerPeer, MaxConnectionsPerIP: h.config.MaxConnectionsPerIP,
 		MaxMessageSize:          h.config.MaxMessageSize,

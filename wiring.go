@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -50,7 +51,10 @@ func (l log) Failed() <-chan struct{} { return l.journal.Failed() }
 func (l log) Err() error              { return l.journal.Err() }
 
 // payloads is the journal as the P2P protocol reads and writes it.
-type payloads struct{ journal *journal.Journal }
+type payloads struct {
+	journal *journal.Journal
+	log     *slog.Logger
+}
 
 func (p payloads) NextPayload() uint64 { return p.journal.NextPayload() }
 
@@ -69,6 +73,15 @@ func (p payloads) OpenPayload(number uint64) (io.ReadCloser, error) {
 func (p payloads) Payload(number uint64) ([]byte, error) {
 	body, err := p.journal.Payload(number)
 	return body, gone(err)
+}
+
+// DropPayload isn't synced: should it be lost in a crash, the next start sweeps.
+func (p payloads) DropPayload(number uint64) {
+	b := p.journal.Batch()
+	b.DropPayload(number)
+	if err := b.Commit(false); err != nil {
+		p.log.Error("a payload that nothing names was not deleted", "payload", number, "error", err)
+	}
 }
 
 // gone gives a dropped payload the P2P protocol's name.

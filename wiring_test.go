@@ -3,6 +3,7 @@ package parley
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"testing"
 
 	"github.com/parley-p2p/parley/internal/journal"
@@ -21,7 +22,7 @@ func newPayloads(t *testing.T) payloads {
 			t.Error(err)
 		}
 	})
-	return payloads{journal: j}
+	return payloads{j, slog.New(slog.DiscardHandler)}
 }
 
 func TestDroppedPayloadIsGoneForTheP2PProtocol(t *testing.T) {
@@ -49,11 +50,7 @@ func TestDroppedPayloadIsGoneForTheP2PProtocol(t *testing.T) {
 			t.Error(err)
 		}
 
-		b := p.journal.Batch()
-		b.DropPayload(number)
-		if err := b.Commit(false); err != nil {
-			t.Fatal(err)
-		}
+		p.DropPayload(number)
 		if r, err := p.OpenPayload(number); !errors.Is(err, p2p.ErrGone) || r != nil {
 			t.Errorf("%d bytes opened: %v, %v", size, r, err)
 		}
