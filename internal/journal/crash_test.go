@@ -192,6 +192,18 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+func TestNewDirectoriesOutliveACrash(t *testing.T) {
+	const dir = "/var/lib/parley/journal"
+	disk := vfs.NewCrashableMem()
+	j := mustOpen(t, dir, disk)
+	set(t, j, true, "last", "first")
+	crashed := disk.CrashClone(vfs.CrashCloneCfg{})
+	mustClose(t, j)
+	if got, err := recovered(dir, crashed); err != nil || !maps.Equal(got, state{"last": "first"}) {
+		t.Fatalf("recovered %v (%v), want what was acknowledged", got, err)
+	}
+}
+
 // written returns the disk of a journal that was written and not closed.
 func written(t testing.TB, batches int) (*vfs.MemFS, *workload) {
 	disk := vfs.NewCrashableMem()

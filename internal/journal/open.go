@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -168,15 +169,30 @@ func (j *Journal) create(guard *guard, records string, o Options) error {
 	return syncDir(guard, j.dir)
 }
 
-// makeDir makes a directory, durably, if it isn't there.
+// makeDir makes a directory, and those above it that are missing, durably: each
+// new name is synced in the directory that holds it.
 func makeDir(files vfs.FS, dir string) error {
-	if _, err := files.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	var missing []string
+	for at := dir; ; at = files.PathDir(at) {
+		if _, err := files.Stat(at); err == nil {
+			break
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		missing = append(missing, at)
+	}
+	if len(missing) == 0 {
+		return nil
 	}
 	if err := files.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(files, files.PathDir(dir))
+	for _, made := range slices.Backward(missing) {
+		if err := syncDir(files, files.PathDir(made)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkFormat reads from a file's name which format the database has, before
