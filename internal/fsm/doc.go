@@ -29,8 +29,8 @@
 // names, never to a connection. A stream binds one exchange to a connection for
 // as long as its acknowledgements count there.
 //
-// Files follow the flow: input.go, machine.go, peer.go and connection.go; dialer.go,
-// dialer_end.go and dialer_frames.go; epoch.go; responder.go and responder_end.go;
-// outbox.go on the way to the application; record.go and restore.go to the disk
-// and back.
+// Files follow the flow: input.go, machine.go, peer.go and connection.go; enqueue.go,
+// dialer.go, dialer_frames.go and dialer_end.go; epoch.go; responder.go,
+// responder_answer.go and responder_end.go; outbox.go on the way to the
+// application; record.go and restore.go to the disk and back.
 package fsm
