@@ -94,8 +94,8 @@ func (l *logFile) writtenBeyond(at int) bool {
 }
 
 // proves reads on from an offset within its block, and reports whether a chunk
-// there was written after the place was synced. Every edit of the manifest is
-// synced before the next.
+// there was written after the place was synced. Every record of the manifest is
+// synced before the next begins; the chunks of one record are synced together.
 func (l *logFile) proves(next, place int) bool {
 	for block := next / blockSize; next/blockSize == block; {
 		c := l.chunkAt(next)
@@ -104,7 +104,7 @@ func (l *logFile) proves(next, place int) bool {
 			return true
 		case c.state != whole:
 			return false
-		case l.manifest || c.synced > uint64(place):
+		case l.manifest && c.begins, c.synced > uint64(place):
 			return true
 		}
 		next = c.end

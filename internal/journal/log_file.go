@@ -68,6 +68,7 @@ type chunk struct {
 	state  chunkState
 	end    int    // offset after it
 	synced uint64 // the log was synced up to here when it was written
+	begins bool   // it is the first of its record
 	ends   bool   // it is the last of its record
 }
 
@@ -123,6 +124,7 @@ func (l *logFile) chunkAt(at int) chunk {
 	if b[6] < first || b[6] > first+3 {
 		return chunk{state: broken}
 	}
+	c.begins = b[6] == first || b[6] == first+1
 	c.ends = b[6] == first || b[6] == first+3
 	if !l.manifest {
 		if binary.LittleEndian.Uint32(b[7:]) != l.number {
