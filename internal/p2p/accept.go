@@ -21,10 +21,16 @@ func (p *Protocol) listen() error {
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", m, err)
 		}
-		gated := p.stack.upgrader.GateMaListener(&gatedListener{sockets, p.gate, p.log})
-		p.listeners = append(p.listeners, p.stack.upgrader.UpgradeGatedMaListener(p.stack.transport, gated))
+		p.listeners = append(p.listeners, p.upgrade(sockets))
 	}
 	return nil
+}
+
+// upgrade makes connections of sockets: counted by the gate, encrypted and with
+// streams.
+func (p *Protocol) upgrade(sockets manet.Listener) transport.Listener {
+	gated := p.stack.upgrader.GateMaListener(&gatedListener{sockets, p.gate, p.log})
+	return p.stack.upgrader.UpgradeGatedMaListener(p.stack.transport, gated)
 }
 
 // gatedListener makes of each accepted connection a socket that the gate counts.
@@ -34,18 +40,28 @@ type gatedListener struct {
 	log  *slog.Logger
 }
 
-// Accept returns the next socket. Errors go on to the upgrader, which waits
-// longer and longer while they are temporary (no file descriptor is free).
+// Accept returns the next socket. Errors go on to the upgrader, which gives the
+// listener up for ever at one that isn't temporary, and otherwise tries again,
+// at first after 1 ms and at last every second. Only the end of the listener is
+// no temporary one: memory and descriptors are freed, networks come up again, and
+// a peer may be gone before it is accepted (accept(2), "Error handling").
 func (l *gatedListener) Accept() (manet.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		if !errors.Is(err, net.ErrClosed) {
 			l.log.Warn("cannot accept a connection", "listener", l.Multiaddr(), "error", err)
+			err = temporary{err}
 		}
 		return nil, err
 	}
 	return &socket{Conn: c, gate: l.gate, ip: prefixOf(c.RemoteMultiaddr())}, nil
 }
+
+// temporary is an error after which a listener is asked again.
+type temporary struct{ error }
+
+func (temporary) Temporary() bool { return true }
+func (t temporary) Unwrap() error { return t.error }
 
 // accept takes a listener's connections: peers that have proved an admitted key.
 func (p *Protocol) accept(l transport.Listener) {
