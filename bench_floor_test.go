@@ -11,8 +11,8 @@ import (
 // BenchmarkFloor is what the machine itself takes for the parts of an exchange
 // that cannot be done without, so that the figures of BenchmarkExchange can be
 // read as ratios: one append of 512 bytes and its sync, of which a durable
-// exchange takes four, two of them after the other's; and the four messages of
-// an exchange, of 256 bytes each, over a TCP connection of the loopback.
+// exchange takes four, one after the other; and the four messages of an exchange,
+// of 256 bytes each, over a TCP connection of the loopback.
 func BenchmarkFloor(b *testing.B) {
 	b.Run("sync", func(b *testing.B) {
 		f, err := os.Create(filepath.Join(b.TempDir(), "log"))

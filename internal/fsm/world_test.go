@@ -355,10 +355,6 @@ func (w *world) open() []*link {
 	return all
 }
 
-func (w *world) up() []*link {
-	return slices.DeleteFunc(w.open(), func(l *link) bool { return l.closing })
-}
-
 func (w *world) dialled() {
 	if len(w.dialing) == 0 {
 		w.connected()

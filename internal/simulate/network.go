@@ -14,12 +14,11 @@ import (
 // end is one node's end of a connection. The two ends break apart from each
 // other: what one has sent may still arrive after it thinks that all is over.
 type end struct {
-	node    *node
-	other   *end
-	id      fsm.Conn
-	open    bool // this end knows of nothing wrong
-	streams map[uint64]*half
-	order   []*half
+	node  *node
+	other *end
+	id    fsm.Conn
+	open  bool // this end knows of nothing wrong
+	order []*half
 }
 
 // half is one end's view of a stream, both ways.
