@@ -342,6 +342,49 @@ var conformance = []conformanceCase{
 			wantNoPayload(t, j, number)
 		}
 	}},
+	{"takes in more small payloads at once than memory is meant for", func(t *testing.T, dir string, fs vfs.FS) {
+		o := options(fs)
+		o.CacheBytes = 10_000
+		j, err := Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mustClose(t, j)
+		writers := make(map[uint64]*PayloadWriter)
+		for range 8 {
+			number := j.NextPayload()
+			w, err := j.CreatePayload(number, 4000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			writers[number] = w
+		}
+		if held := j.arriving.Load(); held != 8000 {
+			t.Fatalf("%d bytes are set aside, want two payloads of 4000", held)
+		}
+		for _, w := range writers {
+			if _, err := w.Write(pattern(4000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for number, w := range writers {
+			if err := w.Finish(); err != nil {
+				t.Fatal(err)
+			}
+			w.Abort()
+			wantPayload(t, j, number, pattern(4000))
+		}
+		short, err := j.CreatePayload(j.NextPayload(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := short.Finish(); err == nil {
+			t.Fatal("fewer bytes than announced were stored")
+		}
+		if held := j.arriving.Load(); held != 0 {
+			t.Fatalf("%d bytes are still set aside", held)
+		}
+	}},
 	{"gives no payload number twice", func(t *testing.T, dir string, fs vfs.FS) {
 		j := mustOpen(t, dir, fs)
 		defer mustClose(t, j)

@@ -27,7 +27,8 @@
 //	records/SYNCED          how far its newest log was synced; see watermark.go
 //	records.new/            one that is being made; removed at the next start
 //	payloads/<number>.payload
-//	                        a payload of 1 MiB or more; the number has 20 digits
+//	                        a payload of 1 MiB or more, or one that came while too
+//	                        many others did; the number has 20 digits
 //
 // # Rows
 //

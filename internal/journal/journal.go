@@ -20,6 +20,8 @@ type Journal struct {
 	batches sync.Pool
 	closed  atomic.Bool
 
+	arriving atomic.Int64 // bytes of payloads under way in memory, at most the cache's limit
+
 	numbers    sync.Mutex
 	next       uint64 // payload number to give
 	reservedTo uint64 // numbers below it may be given without a sync
@@ -85,7 +87,7 @@ func (j *Journal) Low() bool {
 // Stats are numbers for a person or a monitor.
 type Stats struct {
 	RecordBytes    uint64 // of records and small payloads, with the log
-	PayloadFiles   int    // payloads of at least FileSize
+	PayloadFiles   int    // payloads that have a file of their own
 	PayloadBytes   int64  // of their files
 	CachedPayloads int
 	CachedBytes    int64

@@ -20,7 +20,8 @@ type Options struct {
 	// Owner is the peer ID that the journal belongs to. It is stored when the
 	// journal is created; opening it for another is refused with ErrOwner.
 	Owner string
-	// CacheBytes is how many bytes of payloads are held in memory; default 8 MiB.
+	// CacheBytes is how many bytes of payloads are held in memory once stored,
+	// and how many more while they arrive; default 8 MiB.
 	CacheBytes int64
 	// MinFree is how many bytes of free disk Low demands; default 256 MiB.
 	MinFree uint64
@@ -36,7 +37,7 @@ const (
 
 	lockFile    = "LOCK"
 	recordsDir  = "records"  // Pebble's files
-	payloadsDir = "payloads" // those of large payloads
+	payloadsDir = "payloads" // those of payloads too large for a batch
 )
 
 // Open opens the journal in dir, or creates it; with an empty dir it is kept in

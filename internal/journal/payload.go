@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// FileSize is the size in bytes from which a payload has a file of its own: in
-// the log it would hold up everyone's commit.
+// FileSize is the size in bytes from which a payload always has a file of its
+// own: in the log it would hold up everyone's commit.
 const FileSize = 1 << 20
 
 // reserved is how many payload numbers are made durable at once. A number
@@ -71,12 +71,15 @@ type PayloadWriter struct {
 	journal *Journal
 	number  uint64
 	size    int64
-	memory  []byte      // below FileSize
-	file    *fileWriter // from FileSize on, until it is finished
+	memory  []byte      // of a small payload
+	held    int64       // bytes of Journal.arriving
+	file    *fileWriter // of any other, until it is finished
 }
 
 // CreatePayload begins to store a payload of size bytes under a number that
-// NextPayload gave. Finish or Abort must follow.
+// NextPayload gave. Finish or Abort must follow. Payloads below FileSize arrive
+// in memory while all those under way together have at most Options.CacheBytes;
+// what is beyond that goes to a file, however small.
 func (j *Journal) CreatePayload(number uint64, size int64) (*PayloadWriter, error) {
 	if err := j.check(); err != nil {
 		return nil, err
@@ -85,7 +88,8 @@ func (j *Journal) CreatePayload(number uint64, size int64) (*PayloadWriter, erro
 		return nil, fmt.Errorf("payload %d: a size of %d", number, size)
 	}
 	w := &PayloadWriter{journal: j, number: number, size: size}
-	if size < FileSize {
+	if size < FileSize && j.arrive(size) {
+		w.held = size
 		w.memory = make([]byte, 0, min(size, pieceSize))
 		return w, nil
 	}
@@ -95,6 +99,15 @@ func (j *Journal) CreatePayload(number uint64, size int64) (*PayloadWriter, erro
 	}
 	w.file = file
 	return w, nil
+}
+
+// arrive sets memory aside for a payload, if there is enough.
+func (j *Journal) arrive(size int64) bool {
+	if j.arriving.Add(size) <= j.cache.limit {
+		return true
+	}
+	j.arriving.Add(-size)
+	return false
 }
 
 // Write takes the next bytes; more than announced are an error.
@@ -129,6 +142,7 @@ func (w *PayloadWriter) Finish() error {
 		}
 		return nil
 	}
+	defer w.Abort() // what is stored is the journal's, and in the cache's limit
 	if int64(len(w.memory)) < w.size {
 		return fmt.Errorf("payload %d: %w", w.number, errShort)
 	}
@@ -142,7 +156,8 @@ func (w *PayloadWriter) Abort() {
 	if w.file != nil {
 		w.file.abort()
 	}
-	w.file, w.memory = nil, nil
+	w.journal.arriving.Add(-w.held)
+	w.file, w.memory, w.held = nil, nil, 0
 }
 
 // writeError turns a failed write of a payload's file into what its caller
