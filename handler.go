@@ -112,7 +112,7 @@ func (h *Handler) recover() (*fsm.Machine, error) {
 		return nil, fmt.Errorf("journal %s: %w", h.config.Dir, err)
 	}
 	machine := restorer.Done(time.Now())
-	if _, err := h.journal.Sweep(restorer.Named); err != nil {
+	if _, err := h.journal.Sweep(restorer.Numbers()); err != nil {
 		return nil, openError(err)
 	}
 	return machine, nil

@@ -3,6 +3,9 @@ package parley_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/parley-p2p/parley"
@@ -181,5 +184,23 @@ func TestRequestsOfOneLaneKeepTheirOrderAcrossRestarts(t *testing.T) {
 			e = bob.wantBody(parley.RequestReceived, fmt.Sprint(i))
 		}
 		bob.reply(e.ID, "done")
+	}
+}
+
+func TestRestartWithoutAPayloadIsRefused(t *testing.T) {
+	alice, bob := pair(t, onDisk(t))
+	bob.stop()
+	alice.ask(bob, strings.Repeat("large ", 1<<18))
+	alice.stop()
+	files, err := filepath.Glob(filepath.Join(alice.config.Dir, "payloads", "*.payload"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("there are the payload files %q (%v), want one", files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		t.Fatal(err)
+	}
+	h, err := parley.New("", alice.key, alice.config)
+	if !errors.Is(err, parley.ErrJournal) || !strings.Contains(err.Error(), "payload") {
+		t.Fatalf("started as %v (%v), want the payload that is missing", h, err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -203,9 +205,6 @@ func (r *Restorer) named(payloads ...Payload) {
 	}
 }
 
-// Named reports whether a record names the payload; one that none names is what
-// a crash left over.
-func (r *Restorer) Named(number uint64) bool {
-	_, found := r.numbers[number]
-	return found
-}
+// Numbers are those of the payloads that records name, in no order; after Done.
+// A payload that none names is what a crash left over.
+func (r *Restorer) Numbers() iter.Seq[uint64] { return maps.Keys(r.numbers) }

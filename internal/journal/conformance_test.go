@@ -401,7 +401,7 @@ var conformance = []conformanceCase{
 		j := mustOpen(t, dir, fs)
 		defer mustClose(t, j)
 		small, large := putPayload(t, j, pattern(10)), putPayload(t, j, pattern(FileSize))
-		swept, err := j.Sweep(func(uint64) bool { return false })
+		swept, err := j.Sweep(slices.Values([]uint64(nil)))
 		if err != nil || swept != 0 {
 			t.Fatalf("swept %d (%v), want 0", swept, err)
 		}
@@ -487,7 +487,7 @@ var durability = []conformanceCase{
 		mustClose(t, j)
 		j = mustOpen(t, dir, fs)
 		defer mustClose(t, j)
-		swept, err := j.Sweep(func(number uint64) bool { return slices.Contains(kept, number) })
+		swept, err := j.Sweep(slices.Values(kept))
 		if err != nil || swept != 2 {
 			t.Fatalf("swept %d (%v), want 2", swept, err)
 		}
@@ -500,6 +500,24 @@ var durability = []conformanceCase{
 		if left, err := j.files.list(); err != nil || len(left) != 1 {
 			t.Fatalf("files %v are left (%v), want one", left, err)
 		}
+	}},
+	{"names the payloads that are missing, and sweeps nothing", func(t *testing.T, dir string, fs vfs.FS) {
+		j := mustOpen(t, dir, fs)
+		small, large := putPayload(t, j, pattern(10)), putPayload(t, j, pattern(FileSize))
+		gone := putPayload(t, j, pattern(FileSize))
+		orphan := putPayload(t, j, pattern(10))
+		mustClose(t, j)
+		if err := j.fs.Remove(j.files.path(gone)); err != nil {
+			t.Fatal(err)
+		}
+		j = mustOpen(t, dir, fs)
+		defer mustClose(t, j)
+		var damage *DamageError
+		_, err := j.Sweep(slices.Values([]uint64{small, 1 << 40, large, gone}))
+		if want := fmt.Sprintf("payload %d, %d", gone, 1<<40); !errors.As(err, &damage) || damage.Where != want {
+			t.Fatalf("sweep: %v, want damage of %s", err, want)
+		}
+		wantPayload(t, j, orphan, pattern(10))
 	}},
 	{"refuses another owner", func(t *testing.T, dir string, fs vfs.FS) {
 		mustClose(t, mustOpen(t, dir, fs))

@@ -115,7 +115,7 @@ func recovered(dir string, fs vfs.FS) (got state, err error) {
 		}
 		named[number] = true
 	}
-	_, err = j.Sweep(func(number uint64) bool { return named[number] })
+	_, err = j.Sweep(maps.Keys(named))
 	return got, err
 }
 

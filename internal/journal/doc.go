@@ -4,7 +4,7 @@
 //
 //	j, err := journal.Open(dir, journal.Options{Owner: peerID})
 //	err = j.Replay(func(key, value []byte) error { … })   // at the start
-//	n, err := j.Sweep(named)                              // payloads that no record names
+//	n, err := j.Sweep(named)                              // payloads, against those that records name
 //
 //	b := j.Batch()                                        // one turn, one batch, one sync
 //	b.Set(key, value)
@@ -123,8 +123,8 @@
 // Every byte read is covered by a checksum: Pebble's over chunks of logs and
 // blocks of tables, and those above over rows and files from end to end. Damage
 // found at the start or in a record refuses to open or replay; damage of a
-// payload is an error to whoever reads it. The error is a DamageError and names
-// the place. Dump lists what can still be read.
+// payload is an error to whoever reads it. Sweep finds a payload that a record
+// names and that is gone. The error is a DamageError and names the place. Dump lists what can still be read.
 //
 // # Limitations
 //
