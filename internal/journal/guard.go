@@ -24,7 +24,7 @@ import (
 type guard struct {
 	vfs.FS
 	failure   *failure
-	inspector *inspector
+	inspector *inspector // nil while a database is made
 
 	mu    sync.Mutex
 	locks []*fileLock // the journal's, and Pebble's own
@@ -32,8 +32,10 @@ type guard struct {
 
 // Open lets a log be read when it isn't damaged.
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
-	if instead, err := g.inspector.inspect(g.FS, name); instead != nil || err != nil {
-		return instead, err
+	if g.inspector != nil {
+		if instead, err := g.inspector.inspect(g.FS, name); instead != nil || err != nil {
+			return instead, err
+		}
 	}
 	return g.FS.Open(name, opts...)
 }

@@ -173,15 +173,11 @@ type inspector struct {
 	// gathered instead of refused.
 	salvage bool
 	damage  []error
-	off     bool // nothing is checked
 }
 
 // inspect returns a DamageError when a file is a log and damaged, or, to
 // salvage, a file to be read in its place.
 func (i *inspector) inspect(fs vfs.FS, name string) (instead vfs.File, err error) {
-	if i.off {
-		return nil, nil
-	}
 	l, err := openLog(fs, name)
 	if l == nil || err != nil {
 		return nil, err

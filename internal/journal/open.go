@@ -120,7 +120,7 @@ func (j *Journal) openRecords(guard *guard, o Options) error {
 	}
 	records := guard.PathJoin(j.dir, recordsDir)
 	if _, err := guard.Stat(records); errors.Is(err, fs.ErrNotExist) {
-		if err := j.create(guard, records, o); err != nil {
+		if err := j.create(records, o); err != nil {
 			return err
 		}
 	} else if err != nil {
@@ -139,8 +139,11 @@ func (j *Journal) openRecords(guard *guard, o Options) error {
 
 // create makes a database that holds its owner. It is opened once before
 // anything is written, as Pebble raises a new database to the newest format
-// only after it has begun the first log in the oldest.
-func (j *Journal) create(guard *guard, records string, o Options) error {
+// only after it has begun the first log in the oldest. That log is empty, and
+// can't be inspected.
+func (j *Journal) create(records string, o Options) (err error) {
+	guard := &guard{FS: o.FS, failure: j.failure}
+	defer func() { err = errors.Join(err, guard.unlock()) }()
 	unfinished := records + ".new"
 	if err := guard.RemoveAll(unfinished); err != nil {
 		return err
@@ -152,9 +155,6 @@ func (j *Journal) create(guard *guard, records string, o Options) error {
 	if err := raised.close(); err != nil {
 		return err
 	}
-	// That first log is empty and in a format that can't be checked.
-	guard.inspector.off = true
-	defer func() { guard.inspector.off = false }()
 	store, err := openPebble(unfinished, guard, false, j.failure, o.Logger)
 	if err != nil {
 		return err
