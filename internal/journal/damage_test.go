@@ -90,6 +90,7 @@ func TestLogIsCutAboveItsMarkAlone(t *testing.T) {
 	if _, err := recovered(memDir, synced); !errors.As(err, &damage) || !strings.HasPrefix(damage.Where, log+", offset ") {
 		t.Fatalf("a synced batch is cut: %v", err)
 	}
+	wantInOrder(t, damage.Error(), log, "stays as it is", "`parley journal dump`", "restore", "start anew")
 
 	set(t, j, false, "last", "second")
 	mark := bytes.Clone(contents(t, disk, markOf))
@@ -99,6 +100,19 @@ func TestLogIsCutAboveItsMarkAlone(t *testing.T) {
 	replaced(t, unsynced, log, contents(t, unsynced, log)[:size+10])
 	if got, err := recovered(memDir, unsynced); err != nil || !maps.Equal(got, state{"last": "first"}) {
 		t.Fatalf("recovered %v (%v), want the first batch alone", got, err)
+	}
+}
+
+// wantInOrder expects that a text says things one after the other.
+func wantInOrder(t testing.TB, text string, parts ...string) {
+	t.Helper()
+	rest := text
+	for _, part := range parts {
+		_, after, found := strings.Cut(rest, part)
+		if !found {
+			t.Fatalf("%q, want %q in this order", text, parts)
+		}
+		rest = after
 	}
 }
 

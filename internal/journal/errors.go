@@ -34,6 +34,11 @@ type DamageError struct {
 	Err   error  // the cause, when another layer found it
 }
 
+// repair is for the operator, in the order in which to do it.
+const repair = "what is on disk stays as it is: list what can be read of it with `parley journal dump`; " +
+	"then either restore the whole directory from a backup, or keep it aside and start anew in an empty one, " +
+	"without the exchanges that were open"
+
 // Error names the place, and says what can be done.
 func (e *DamageError) Error() string {
 	text := fmt.Sprintf("%s: %s: %s", ErrDamaged, e.Where, e.What)
@@ -41,7 +46,7 @@ func (e *DamageError) Error() string {
 		cause, _, _ := strings.Cut(e.Err.Error(), "\n")
 		text += ": " + cause
 	}
-	return text + "; restore the directory from a backup, or move it away and start anew (`parley journal dump` lists what can still be read)"
+	return text + "; " + repair
 }
 
 // Is makes a DamageError match ErrDamaged.
