@@ -17,6 +17,12 @@ import (
 // wake-up. A larger payload is read past it, without another copy.
 const readBuffer = 4 << 10
 
+// maxAnswers bounds what a negotiation may cost, in bytes that are answered: a
+// peer that knows the protocol needs 40, one that asks for another first 4 more.
+const maxAnswers = 1 << 10
+
+var errUndecided = errors.New("the peer asks for one protocol after another")
+
 // reading is what the goroutine that reads keeps. A deadline is set only when
 // it has to wait within a frame: most frames arrive whole.
 type reading struct {
@@ -30,7 +36,7 @@ type reading struct {
 // reads it.
 func (s *stream) serveInbound() {
 	s.beginPiece()
-	n := &negotiation{in: s.in, out: s.muxed}
+	n := &negotiation{in: s.in, write: s.writePiece}
 	_, _, err := s.c.p.protocols.Negotiate(n)
 	if err == nil {
 		err = n.answer()
@@ -287,13 +293,17 @@ func (p pieces) Read(b []byte) (int, error) {
 // The answers are held back, to travel with the first frame that is sent, as
 // long as the peer has shown that it doesn't wait for them: it has sent more.
 type negotiation struct {
-	in   *bufio.Reader
-	out  io.Writer
-	held []byte
-	read bool // something was
+	in    *bufio.Reader
+	write func([]byte) error // within the frame timeout
+	held  []byte
+	given int  // bytes of answers in all, up to maxAnswers
+	read  bool // something was
 }
 
 func (n *negotiation) Write(b []byte) (int, error) {
+	if n.given += len(b); n.given > maxAnswers {
+		return 0, errUndecided
+	}
 	n.held = append(n.held, b...)
 	return len(b), nil
 }
@@ -323,8 +333,7 @@ func (n *negotiation) answer() error {
 	}
 	held := n.held
 	n.held = nil
-	_, err := n.out.Write(held)
-	return err
+	return n.write(held)
 }
 
 // Close is not the negotiation's to do.

@@ -1,0 +1,149 @@
+package p2p
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/transport"
+
+	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+)
+
+// pipes is a connection without a network, for tests on fake time: each stream
+// is a net.Pipe, where a write waits until all of it has been read.
+type pipes struct {
+	transport.CapableConn
+	id      peer.ID
+	streams chan network.MuxedStream
+	once    sync.Once
+	over    chan struct{}
+}
+
+// servePipes has a node without a listener serve such a connection. The test
+// runs within a bubble of synctest.
+func servePipes(t *testing.T) (*node, *pipes) {
+	t.Helper()
+	n := &node{t: t, key: newKey(t, identity.Ed25519), payloads: newMemory()}
+	var err error
+	n.Protocol, err = Listen(Config{
+		Key: n.key, Allow: allowlist.Everyone(), Payloads: n.payloads, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &pipes{
+		id:      idOf(fsm.Peer(newKey(t, identity.Ed25519).PeerID().Bytes())),
+		streams: make(chan network.MuxedStream),
+		over:    make(chan struct{}),
+	}
+	n.serve(c, "/ip4/192.0.2.1/tcp/4001", false, nil)
+	want[fsm.Connected](n)
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return n, c
+}
+
+// open gives the node a stream and returns its other end.
+func (c *pipes) open() net.Conn {
+	here, there := net.Pipe()
+	c.streams <- pipe{there}
+	return here
+}
+
+func (c *pipes) AcceptStream() (network.MuxedStream, error) {
+	select {
+	case s := <-c.streams:
+		return s, nil
+	case <-c.over:
+		return nil, net.ErrClosed
+	}
+}
+
+func (c *pipes) RemotePeer() peer.ID { return c.id }
+
+func (c *pipes) Close() error {
+	c.once.Do(func() { close(c.over) })
+	return nil
+}
+
+// pipe is one end of a stream.
+type pipe struct{ net.Conn }
+
+func (p pipe) CloseWrite() error                            { return p.Close() }
+func (p pipe) CloseRead() error                             { return p.Close() }
+func (p pipe) Reset() error                                 { return p.Close() }
+func (p pipe) ResetWithError(network.StreamErrorCode) error { return p.Close() }
+
+// write writes to the node, which reads all of it.
+func write(t *testing.T, c net.Conn, b []byte) {
+	t.Helper()
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const greeting = "\x13/multistream/1.0.0\n\x13/parley/exchange/1\n"
+
+func TestNegotiationWithAPeerThatDoesNotReadEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := servePipes(t)
+		s := c.open()
+		write(t, s, []byte(greeting)) // and the answer isn't read
+		synctest.Wait()
+		if got := open(n); got != 1 {
+			t.Fatalf("%d streams are open, want 1", got)
+		}
+		time.Sleep(n.config.FrameTimeout)
+		synctest.Wait()
+		if got := open(n); got != 0 {
+			t.Errorf("%d streams are open after FrameTimeout", got)
+		}
+		n.quiet()
+	})
+}
+
+func TestNegotiationWithoutEndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := servePipes(t)
+		s := c.open()
+		write(t, s, []byte(greeting[:20]))
+		answered := 0
+		go io.Copy(io.Discard, s)
+		for range maxAnswers {
+			if _, err := s.Write([]byte("\x03/x\n")); err != nil {
+				break
+			}
+			answered++
+		}
+		if answered*len("\x03na\n") > maxAnswers {
+			t.Errorf("%d questions were answered", answered)
+		}
+		synctest.Wait()
+		if got := open(n); got != 0 {
+			t.Errorf("%d streams are open", got)
+		}
+	})
+}
+
+// open counts the streams that a node serves.
+func open(n *node) int {
+	count := 0
+	for _, c := range n.all() {
+		c.mu.Lock()
+		count += len(c.streams)
+		c.mu.Unlock()
+	}
+	return count
+}
