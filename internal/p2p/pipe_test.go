@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"crypto/sha256"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // pipes is a connection without a network, for tests on fake time: each stream
@@ -146,4 +148,30 @@ func open(n *node) int {
 		c.mu.Unlock()
 	}
 	return count
+}
+
+// The peer may refuse a large payload as soon as it has read its header.
+func TestQuickRefusalStopsThePayload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := servePipes(t)
+		s := c.open()
+		first := wire.Frame{Kind: wire.Request, Epoch: 1, Seq: 1, Tag: wire.Tag{1}, Hash: sha256.Sum256(nil)}
+		write(t, s, appendFrames(t, []byte(greeting), first))
+		at := want[fsm.Arrived](n)
+
+		reply, payload := n.reply(first, make([]byte, 1<<20))
+		n.do(fsm.Send{Conn: at.Conn, Stream: at.Stream, Frame: reply, Payload: payload})
+		head := appendFrames(t, []byte(greeting), reply)
+		if _, err := io.ReadFull(s, head[:len(head)-1]); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, appendFrames(t, nil, nack(wire.OfReply, reply)))
+		if got := want[fsm.Arrived](n); got.Frame.Kind != wire.Nack {
+			t.Fatalf("got %+v", got)
+		}
+		if more, err := io.Copy(io.Discard, s); err != nil || more > piece {
+			t.Errorf("%d bytes came after the refusal: %v", more, err)
+		}
+		want[fsm.Closed](n)
+	})
 }

@@ -217,6 +217,8 @@ func (s *stream) writeFrames(greeting []byte, batch []fsm.Send) error {
 				return err
 			}
 		default:
+			// Before the header goes out: a refusal may be as quick as that.
+			s.setPayload(true)
 			if err := s.writePiece(buf); err != nil {
 				return err
 			}
@@ -257,7 +259,6 @@ func (s *stream) writePayload(payload *fsm.Payload) (err error) {
 			err = unsendable(failed)
 		}
 	}()
-	s.setPayload(true)
 	room := make([]byte, piece)
 	told := time.Now()
 	for left := payload.Size; left > 0; {
