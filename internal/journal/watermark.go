@@ -52,13 +52,10 @@ func readWatermark(files vfs.FS, dir string) (mark watermark, found bool, err er
 	return mark, true, nil
 }
 
-func (m watermark) write(f vfs.File) error {
-	b := make([]byte, 0, watermarkSize)
+func (m watermark) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, m.log)
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.offset))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	_, err := f.WriteAt(b, 0)
-	return err
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 // logNumber reads the number of a write-ahead log from its name.
@@ -72,8 +69,9 @@ func logNumber(files vfs.FS, name string) (number uint64, isLog bool) {
 // it from one goroutine at a time.
 type markedLog struct {
 	guardedFile
-	mark watermark // its offset: what is written so far
-	file vfs.File  // of the mark
+	mark    watermark // its offset: what is written so far
+	file    vfs.File  // of the mark
+	encoded []byte    // what was written there last
 }
 
 func (l *markedLog) Write(p []byte) (int, error) {
@@ -86,14 +84,20 @@ func (l *markedLog) Sync() error {
 	if err := l.guardedFile.Sync(); err != nil {
 		return err
 	}
-	return l.mark.write(l.file)
+	return l.writeMark()
 }
 
 func (l *markedLog) SyncData() error {
 	if err := l.guardedFile.SyncData(); err != nil {
 		return err
 	}
-	return l.mark.write(l.file)
+	return l.writeMark()
+}
+
+func (l *markedLog) writeMark() error {
+	l.encoded = l.mark.append(l.encoded[:0])
+	_, err := l.file.WriteAt(l.encoded, 0)
+	return err
 }
 
 func (l *markedLog) Close() error {
