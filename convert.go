@@ -3,10 +3,58 @@ package parley
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 )
+
+// peerOf and idOf convert between a peer ID and the machine's plain kind.
+func peerOf(id identity.ID) fsm.Peer { return fsm.Peer(id.Bytes()) }
+
+func idOf(p fsm.Peer) identity.ID { return checked.id(p) }
+
+// maxChecked is how many peer IDs are remembered as checked.
+const maxChecked = 4096
+
+// checked remembers the peer IDs that were taken apart before: checking one
+// parses its key, which costs more than the rest of an event.
+var checked ids
+
+type ids struct {
+	mu    sync.RWMutex
+	known map[fsm.Peer]identity.ID
+}
+
+// id is zero for what is no peer ID, as in a notice about a stranger.
+func (c *ids) id(p fsm.Peer) identity.ID {
+	c.mu.RLock()
+	id, found := c.known[p]
+	c.mu.RUnlock()
+	if found {
+		return id
+	}
+	id, err := identity.FromBytes([]byte(p))
+	if err != nil {
+		return identity.ID{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil || len(c.known) >= maxChecked {
+		c.known = map[fsm.Peer]identity.ID{}
+	}
+	c.known[p] = id
+	return id
+}
+
+func nameOf(id ID) fsm.Name { return fsm.Name{Dialer: peerOf(id.Dialer), Tag: id.Tag} }
+func idOfName(n fsm.Name) ID {
+	if n == (fsm.Name{}) {
+		return ID{}
+	}
+	return ID{Dialer: idOf(n.Dialer), Tag: n.Tag}
+}
 
 // eventOf is what the application sees of a delivery, its body aside.
 func eventOf(d fsm.Delivery) Event {
