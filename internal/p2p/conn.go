@@ -33,6 +33,7 @@ type connection struct {
 	address string
 	dialed  bool
 
+	hello   chan struct{} // taken by the stream that reads a HELLO
 	over    chan struct{} // closed when the connection is gone, before its streams end
 	running sync.WaitGroup
 
@@ -61,6 +62,7 @@ func (p *Protocol) serve(muxed transport.CapableConn, address string, dialed boo
 		muxed:   muxed,
 		address: address,
 		dialed:  dialed,
+		hello:   make(chan struct{}, 1),
 		over:    make(chan struct{}),
 		streams: make(map[fsm.Stream]*stream),
 	}

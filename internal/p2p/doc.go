@@ -61,7 +61,9 @@
 //	16 frames queued on a stream  Send                       Closed
 //	FrameTimeout                  reading and writing        MessageDropped; Closed
 //	MaxMessageSize                Accept                     MessageDropped; Closed
-//	256 inputs                    Receiver                   streams wait
+//	one HELLO of a connection     reading                    streams wait
+//	256 inputs, and one frame     Receiver                   streams wait
+//	more on each stream
 //	256 notices                   Priority                   put together and counted
 //
 // A place (an IPv4 address, an IPv6 /64) that the allow list names, or from which

@@ -19,7 +19,8 @@ import (
 
 // maxInputs bounds the inputs that wait for the mediator, and with them the
 // payloads held: 16 MiB of them, or 64 MiB should all be of HELLO. Beyond it every
-// stream waits with the frame that it has read.
+// stream waits with the frame that it has read: one HELLO of each connection, and
+// up to 64 KiB on each other stream.
 const maxInputs = 256
 
 // Protocol is a node's side of the network. Its methods may be called by many

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"io"
 	"log/slog"
@@ -26,6 +27,7 @@ type pipes struct {
 	transport.CapableConn
 	id      peer.ID
 	streams chan network.MuxedStream
+	opened  []pipe // by the test, which opens none while the connection closes
 	once    sync.Once
 	over    chan struct{}
 }
@@ -60,6 +62,7 @@ func servePipes(t *testing.T) (*node, *pipes) {
 // open gives the node a stream and returns its other end.
 func (c *pipes) open() net.Conn {
 	here, there := net.Pipe()
+	c.opened = append(c.opened, pipe{there})
 	c.streams <- pipe{there}
 	return here
 }
@@ -76,7 +79,12 @@ func (c *pipes) AcceptStream() (network.MuxedStream, error) {
 func (c *pipes) RemotePeer() peer.ID { return c.id }
 
 func (c *pipes) Close() error {
-	c.once.Do(func() { close(c.over) })
+	c.once.Do(func() {
+		close(c.over)
+		for _, s := range c.opened {
+			s.Close()
+		}
+	})
 	return nil
 }
 
@@ -173,5 +181,53 @@ func TestQuickRefusalStopsThePayload(t *testing.T) {
 			t.Errorf("%d bytes came after the refusal: %v", more, err)
 		}
 		want[fsm.Closed](n)
+	})
+}
+
+// A peer can't make this node hold a HELLO on each of its streams.
+func TestHellosAreReadOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := servePipes(t)
+		body := bytes.Repeat([]byte{1}, 100<<10)
+		large := wire.Frame{Kind: wire.Hello, Epoch: 1, Next: 1 << 40, Hash: sha256.Sum256(body), Size: uint64(len(body))}
+		small, _ := hello()
+		other := ack(wire.OfReply, wire.Frame{Epoch: 1, Seq: 1, Hash: wire.Hash{1}})
+
+		slow := c.open()
+		write(t, slow, append(appendFrames(t, []byte(greeting), large), body[:len(body)/2]...))
+		synctest.Wait()
+		second := c.open()
+		write(t, second, appendFrames(t, []byte(greeting), small))
+		third := c.open()
+		write(t, third, appendFrames(t, []byte(greeting), other))
+		if got := want[fsm.Arrived](n); got.Frame != other {
+			t.Errorf("%s arrived while another stream reads a HELLO", got.Frame.Kind)
+		}
+		synctest.Wait()
+		n.quiet()
+
+		write(t, slow, body[len(body)/2:])
+		for _, frame := range []wire.Frame{large, small} {
+			if got := want[fsm.Arrived](n); got.Frame != frame {
+				t.Errorf("got %+v, want %+v", got.Frame, frame)
+			}
+		}
+	})
+}
+
+// A HELLO that isn't finished holds up the others no longer than its deadline.
+func TestHelloThatEndsLetsTheNextOneIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := servePipes(t)
+		large := wire.Frame{Kind: wire.Hello, Epoch: 1, Next: 1 << 40, Hash: wire.Hash{1}, Size: 100 << 10}
+		small, _ := hello()
+		write(t, c.open(), appendFrames(t, []byte(greeting), large))
+		synctest.Wait()
+		write(t, c.open(), appendFrames(t, []byte(greeting), small))
+		time.Sleep(n.config.FrameTimeout)
+		if got := want[fsm.Arrived](n); got.Frame != small {
+			t.Errorf("got %+v", got.Frame)
+		}
+		n.wantNotice(fsm.MessageDropped)
 	})
 }

@@ -43,7 +43,7 @@ type stream struct {
 	serving  bool                // a goroutine serves it
 	writing  bool                // a goroutine writes
 	idle     sync.Cond           // none does any more
-	payload  bool                // a large payload is being written, or its frame
+	payload  bool                // a large payload is being written, or its frame is
 	offered  chan bool           // where it is waited for the machine's word on a payload
 	closed   bool                // nothing more is queued
 	last     bool                // this node's side ends behind the queue

@@ -96,6 +96,10 @@ func (s *stream) take(frame wire.Frame) error {
 	var err error
 	switch frame.Kind {
 	case wire.Hello:
+		if err := s.awaitHello(); err != nil {
+			return err
+		}
+		defer func() { <-s.c.hello }()
 		payload, err = s.readInline(&frame)
 	case wire.Request, wire.Reply:
 		if frame.Size <= wire.MaxInline {
@@ -122,6 +126,20 @@ func (s *stream) take(frame wire.Frame) error {
 		s.c.p.config.Payloads.DropPayload(payload.Number)
 	}
 	return err
+}
+
+// awaitHello waits until no other stream of the connection has a HELLO in hand,
+// read or not yet reported. A peer sends one at a time, and what a HELLO may hold
+// is four times what any other frame may: 256 of them would be 64 MiB.
+func (s *stream) awaitHello() error {
+	select {
+	case s.c.hello <- struct{}{}:
+		return nil
+	case <-s.broken:
+		return errReset
+	case <-s.c.over:
+		return errClosed
+	}
 }
 
 // tell is report for the goroutine that reads.
