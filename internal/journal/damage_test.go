@@ -141,21 +141,6 @@ func TestBadSectorBelowTheMarkIsRefused(t *testing.T) {
 	}
 }
 
-func TestMissingNewestLogIsRefused(t *testing.T) {
-	disk, _ := written(t, 9)
-	log := newestLog(t, disk)
-	if err := disk.Remove(log); err != nil {
-		t.Fatal(err)
-	}
-	var damage *DamageError
-	if _, err := recovered(memDir, disk); !errors.As(err, &damage) || damage.Where != log {
-		t.Fatalf("recovered: %v, want damage of %s", err, log)
-	}
-	if out, err := dumped(disk); !errors.Is(err, ErrDamaged) || !strings.Contains(out, log) {
-		t.Fatalf("dump: %v\n%s", err, out)
-	}
-}
-
 // TestFlippedBitIsFound flips a bit at places of every file. Either all is there
 // as it was written, or there is an error.
 func TestFlippedBitIsFound(t *testing.T) {

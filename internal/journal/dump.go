@@ -49,9 +49,6 @@ func (d *dump) run(dir string, o Options) (err error) {
 	if err := checkFormat(guard, records); err != nil {
 		return err
 	}
-	if err := inspector.inspectDir(guard, records); err != nil {
-		return err
-	}
 	fmt.Fprintf(d.out, "journal %s\n", dir)
 	store, err := openPebble(records, guard, true, f, o.Logger)
 	for _, damage := range inspector.damage {

@@ -88,7 +88,9 @@ func TestFaultyDisk(t *testing.T) {
 					failures += w.runUntilFailed(what)
 					_ = j.Close() // a failed journal has nothing left to save
 				}
+				disk.mu.Lock()
 				refused := disk.refused
+				disk.mu.Unlock()
 				disk.set(-1, 0)
 				crashed := memory.CrashClone(vfs.CrashCloneCfg{})
 				for name, fs := range map[string]vfs.FS{"restart": disk, "crash": crashed} {

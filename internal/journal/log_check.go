@@ -200,42 +200,20 @@ func (i *inspector) inspect(fs vfs.FS, name string) (instead vfs.File, err error
 	return nil, nil
 }
 
-// inspectDir finds a log missing: the watermark's, unless a newer one exists.
-// Pebble removes a log only when it has begun another.
-func (i *inspector) inspectDir(fs vfs.FS, dir string) error {
-	mark, found, err := readWatermark(fs, dir)
-	if err != nil || !found {
-		return err
-	}
-	newest, err := newestLogIn(fs, dir)
-	if err != nil || newest >= mark.log {
-		return err
-	}
-	err = &DamageError{Where: fs.PathJoin(dir, fmt.Sprintf("%06d.log", mark.log)), What: "the newest log is missing"}
-	if i.salvage {
-		i.damage = append(i.damage, err)
-		return nil
-	}
-	return err
-}
-
 // isNewest reports whether no log was begun after this one. There is only one
 // manifest that counts.
 func (l *logFile) isNewest(fs vfs.FS) (bool, error) {
 	if l.manifest {
 		return true, nil
 	}
-	newest, err := newestLogIn(fs, fs.PathDir(l.name))
-	return uint32(newest) <= l.number, err
-}
-
-// newestLogIn returns the highest number of a log in a directory; 0 for none.
-func newestLogIn(fs vfs.FS, dir string) (newest uint64, err error) {
-	names, err := fs.List(dir)
+	names, err := fs.List(fs.PathDir(l.name))
+	if err != nil {
+		return false, err
+	}
 	for _, name := range names {
-		if number, isLog := logNumber(fs, name); isLog {
-			newest = max(newest, number)
+		if number, isLog := logNumber(fs, name); isLog && uint32(number) > l.number {
+			return false, nil
 		}
 	}
-	return newest, err
+	return true, nil
 }

@@ -129,9 +129,6 @@ func (j *Journal) openRecords(guard *guard, o Options) error {
 	if err := checkFormat(guard, records); err != nil {
 		return err
 	}
-	if err := guard.inspector.inspectDir(guard, records); err != nil {
-		return err
-	}
 	store, err := openPebble(records, guard, false, j.failure, o.Logger)
 	if err != nil {
 		return err
