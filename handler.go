@@ -82,6 +82,7 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 		h.network.Sender(), h.network.Receiver(), h.network.Priority(), h.admitted()...)
 	go h.loop.Run()
 	close(h.started)
+	h.tellSuspended()
 	return h, nil
 }
 
@@ -139,6 +140,18 @@ func (h *Handler) sayLoudly() {
 	}
 	if h.allow.IsEveryone() {
 		h.log.Warn("THE ALLOW LIST ADMITS EVERYONE: any peer may connect and be served")
+	}
+}
+
+// tellSuspended tells of the peers that were taken off the allow list while this
+// node was down, with exchanges open.
+func (h *Handler) tellSuspended() {
+	for _, p := range h.Peers() {
+		if !p.Listed && p.Made+p.Asked > 0 {
+			h.aside.put(eventOfNotice(fsm.Notice{
+				Kind: fsm.PeerSuspended, Peer: peerOf(p.Peer), Detail: "off the allow list with exchanges open", Time: time.Now(),
+			}))
+		}
 	}
 }
 

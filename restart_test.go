@@ -204,3 +204,17 @@ func TestRestartWithoutAPayloadIsRefused(t *testing.T) {
 		t.Fatalf("started as %v (%v), want the payload that is missing", h, err)
 	}
 }
+
+func TestPeerTakenOffTheListWhileDownIsTold(t *testing.T) {
+	alice, bob := pair(t, func(c *parley.Config) { c.Dir = t.TempDir() })
+	bob.stop()
+	alice.ask(bob, "still to come")
+	alice.stop()
+	if !alice.config.AllowList.Remove(bob.PeerID()) {
+		t.Fatal("bob was not on the list")
+	}
+	alice = alice.again()
+	if e := alice.want(parley.PeerSuspended); e.Peer != bob.PeerID() {
+		t.Fatalf("%s is told to be suspended, want %s", e.Peer, bob.PeerID())
+	}
+}
