@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/time/rate"
 
+	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
@@ -48,13 +50,19 @@ type gate struct {
 	sockets    int // accepted and not closed
 	handshakes int // of them, those that haven't proved a key and have no slot of their own
 	byIP       map[netip.Prefix]int
-	named      map[netip.Prefix]bool // by the allow list
-	visited    map[netip.Prefix]bool // by admitted peers
-	slots      map[netip.Prefix]int  // of their own, taken
+	named      map[netip.Prefix]bool  // by the allow list
+	visited    map[netip.Prefix]visit // by admitted peers
+	slots      map[netip.Prefix]int   // of their own, taken
 	arrivals   map[netip.Prefix]*rate.Limiter
 	inbound    map[peer.ID]int // connections that the peer dialled
 	outbound   map[peer.ID]int // connections and attempts of this node
 	shunned    map[peer.ID]shun
+}
+
+// visit is the last one to a place.
+type visit struct {
+	by identity.ID
+	at time.Time
 }
 
 type shun struct {
@@ -69,7 +77,7 @@ func newGate(c Config, self peer.ID, n *notices) *gate {
 		notices:  n,
 		now:      time.Now,
 		byIP:     make(map[netip.Prefix]int),
-		visited:  make(map[netip.Prefix]bool),
+		visited:  make(map[netip.Prefix]visit),
 		slots:    make(map[netip.Prefix]int),
 		arrivals: make(map[netip.Prefix]*rate.Limiter),
 		inbound:  make(map[peer.ID]int),
@@ -86,7 +94,7 @@ func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	familiar := g.named[s.ip] || g.visited[s.ip]
+	familiar := g.named[s.ip] || g.visited[s.ip] != visit{}
 	s.own = familiar && g.slots[s.ip] < familiarSlots
 	limit := ""
 	switch {
@@ -154,10 +162,26 @@ func (g *gate) InterceptSecured(direction network.Direction, id peer.ID, c netwo
 	g.shaken(s)
 	g.inbound[id]++
 	s.state, s.peer = proved, id
-	if len(g.visited) < maxFamiliar {
-		g.visited[s.ip] = true
-	}
+	g.visit(s.ip, id)
 	return true
+}
+
+// visit makes a place familiar; the one that was visited longest ago makes room.
+func (g *gate) visit(place netip.Prefix, id peer.ID) {
+	by, err := listed(id)
+	if err != nil {
+		return
+	}
+	if _, found := g.visited[place]; !found && len(g.visited) >= maxFamiliar {
+		var oldest netip.Prefix
+		for p, v := range g.visited {
+			if !oldest.IsValid() || v.at.Before(g.visited[oldest].at) {
+				oldest = p
+			}
+		}
+		delete(g.visited, oldest)
+	}
+	g.visited[place] = visit{by: by, at: g.now()}
 }
 
 // The other questions are the swarm's, which there is none of.
@@ -213,8 +237,9 @@ func (g *gate) shaken(s *socket) {
 	}
 }
 
-// learn notes the IP addresses that the allow list names. Host names aren't
-// looked up for it: what they stand for becomes familiar with the first visit.
+// learn notes the IP addresses that the allow list names, and forgets those whose
+// last visitor isn't on it any more. Host names aren't looked up for it: what they
+// stand for becomes familiar with the first visit.
 func (g *gate) learn() {
 	named := make(map[netip.Prefix]bool)
 	for _, m := range g.config.Allow.Members() {
@@ -229,6 +254,7 @@ func (g *gate) learn() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.named = named
+	maps.DeleteFunc(g.visited, func(_ netip.Prefix, v visit) bool { return !g.config.Allow.Admits(v.by) })
 }
 
 // startDial counts an attempt to connect, until endDial; the connection that

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/parley-p2p/parley/allowlist"
@@ -64,6 +65,42 @@ func TestArrivalsFromOnePlaceAreSlowedDown(t *testing.T) {
 		if !g.arrives(here) {
 			t.Error("nothing was granted in a second")
 		}
+	}
+}
+
+func TestFamiliarPlacesAreForgotten(t *testing.T) {
+	g, now := testGate(t)
+	staying, leaving := newKey(t, identity.Ed25519).PeerID(), newKey(t, identity.Ed25519).PeerID()
+	list, err := allowlist.New(allowlist.Member{ID: staying}, allowlist.Member{ID: leaving})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.config.Allow = list
+	place := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
+	}
+	come := func(i int, id identity.ID) {
+		*now = now.Add(time.Second)
+		g.visit(place(i), peer.ID(id.Bytes()))
+	}
+	familiar := func(i int) bool { return g.visited[place(i)] != visit{} }
+
+	for i := range maxFamiliar {
+		come(i, staying)
+	}
+	come(0, staying)
+	come(maxFamiliar, staying)
+	if len(g.visited) != maxFamiliar || !familiar(0) || familiar(1) || !familiar(2) || !familiar(maxFamiliar) {
+		t.Errorf("of %d places the one visited longest ago isn't the one forgotten", len(g.visited))
+	}
+
+	come(5, leaving)
+	come(6, leaving)
+	come(6, staying)
+	list.Remove(leaving)
+	g.learn()
+	if familiar(5) || !familiar(6) || !familiar(7) {
+		t.Error("the places that only a removed peer came from last aren't those forgotten")
 	}
 }
 
