@@ -30,7 +30,8 @@ type Config struct {
 	MaxMessageSize int64
 
 	// DialTimeout is how long one address of a peer is tried: name lookup, TCP
-	// and the handshake. Default 10 s.
+	// and the handshake. All addresses of a peer together are tried for at most
+	// six times that, each for its share if there are more. Default 10 s.
 	DialTimeout time.Duration
 	// HandshakeTimeout is how long a peer that dialled may take until it has
 	// proved its key. Default 5 s.

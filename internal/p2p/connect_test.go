@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os/exec"
 	"strings"
@@ -35,6 +36,30 @@ func TestDialTriesAddressesInTurn(t *testing.T) {
 		t.Fatalf("connected %+v", got)
 	}
 	a.wantNotice(fsm.IdentityMismatch)
+}
+
+func TestDialOfManySilentAddressesEndsAfterAWhile(t *testing.T) {
+	const timeout = 250 * time.Millisecond
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // whose connections nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	a, b := newNode(t, func(c *Config) { c.DialTimeout = timeout }), newNode(t)
+	a.admit(b)
+	addresses := make([]string, maxAddresses)
+	for i := range addresses {
+		addresses[i] = silent.Addr().String()
+	}
+	began := time.Now()
+	a.do(fsm.Dial{Peer: b.peer(), Addresses: addresses})
+	failed := want[fsm.DialFailed](a)
+	if took, unbounded := time.Since(began), maxAddresses*timeout; took >= unbounded {
+		t.Errorf("the dial took %v, as long as if each address had its %v", took, timeout)
+	}
+	if got := strings.Count(failed.Err.Error(), fmt.Sprintf("/tcp/%d:", silent.Addr().(*net.TCPAddr).Port)); got < maxAddresses {
+		t.Errorf("%d addresses were tried, want %d: %v", got, maxAddresses, failed.Err)
+	}
 }
 
 func TestDialLooksUpNames(t *testing.T) {

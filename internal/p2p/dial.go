@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
@@ -15,8 +16,13 @@ import (
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// maxAddresses bounds how many addresses of a peer one dial tries.
-const maxAddresses = 16
+const (
+	// maxAddresses bounds how many addresses of a peer one dial tries.
+	maxAddresses = 16
+	// maxTimeouts bounds how long one dial takes, in DialTimeouts, however many
+	// addresses there are and whatever their names stand for.
+	maxTimeouts = 6
+)
 
 // dial carries out a Dial: Connected or DialFailed comes of it.
 func (p *Protocol) dial(d fsm.Dial) {
@@ -37,8 +43,9 @@ func (p *Protocol) dial(d fsm.Dial) {
 	p.serve(c, address, true, func() { p.gate.endDial(id) })
 }
 
-// connect tries the addresses in turn, each for at most DialTimeout, until one
-// proves the peer's key. All their errors come back together.
+// connect tries the addresses in turn, each for at most DialTimeout and its share
+// of the time that is left, until one proves the peer's key: those that don't
+// answer leave time for the others. All their errors come back together.
 func (p *Protocol) connect(id peer.ID, addresses []string) (transport.CapableConn, string, error) {
 	member, err := listed(id)
 	if err != nil {
@@ -56,37 +63,54 @@ func (p *Protocol) connect(id peer.ID, addresses []string) (transport.CapableCon
 	if len(addresses) > maxAddresses {
 		addresses = addresses[:maxAddresses]
 	}
+	end := time.Now().Add(maxTimeouts * p.config.DialTimeout)
 	var errs []error
-	for _, address := range addresses {
-		resolved, err := p.resolve(member, address)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", address, err))
-			continue
-		}
-		for _, m := range resolved {
-			c, err := p.connectTo(id, m)
-			if err == nil {
-				return c, m.String(), nil
-			}
-			errs = append(errs, fmt.Errorf("%s: %w", m, err))
+	for i, address := range addresses {
+		share := time.Until(end) / time.Duration(len(addresses)-i)
+		c, at, err := p.connectAt(id, member, address, share)
+		if err == nil {
+			return c, at, nil
 		}
 		if p.ctx.Err() != nil {
 			return nil, "", ErrClosed
+		}
+		errs = append(errs, err)
+	}
+	return nil, "", errors.Join(errs...)
+}
+
+// connectAt tries what one address stands for, within its share of time.
+func (p *Protocol) connectAt(id peer.ID, member identity.ID, address string, share time.Duration) (transport.CapableConn, string, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, share)
+	defer cancel()
+	resolved, err := p.resolve(ctx, member, address)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", address, err)
+	}
+	var errs []error
+	for _, m := range resolved {
+		c, err := p.connectTo(ctx, id, m)
+		if err == nil {
+			return c, m.String(), nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", m, err))
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	return nil, "", errors.Join(errs...)
 }
 
-func (p *Protocol) resolve(member identity.ID, address string) ([]ma.Multiaddr, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.config.DialTimeout)
+func (p *Protocol) resolve(ctx context.Context, member identity.ID, address string) ([]ma.Multiaddr, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.config.DialTimeout)
 	defer cancel()
 	return resolve(ctx, member, address)
 }
 
 // connectTo dials one address. Noise ends the handshake when another key is
 // proved, so that such a connection never carries a payload.
-func (p *Protocol) connectTo(id peer.ID, address ma.Multiaddr) (transport.CapableConn, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.config.DialTimeout)
+func (p *Protocol) connectTo(ctx context.Context, id peer.ID, address ma.Multiaddr) (transport.CapableConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.config.DialTimeout)
 	defer cancel()
 	c, err := p.stack.transport.Dial(ctx, address, id)
 	var mismatch sec.ErrPeerIDMismatch

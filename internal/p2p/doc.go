@@ -55,6 +55,7 @@
 //	5 a second from one IP        gate, before Noise         ConnectionLimit
 //	MaxConnectionsPerPeer         gate, after Noise          ConnectionLimit, DialFailed
 //	HandshakeTimeout              upgrader                   —
+//	6 DialTimeouts for one dial   dial                       DialFailed
 //	the allow list                gate, frames and sends     StrangerRefused, DialFailed
 //	MaxStreamsPerConnection       accept of streams          ConnectionLimit; Closed
 //	MaxWindowMemory, …PerPeer     libp2p's resource manager  ConnectionLimit; Closed
