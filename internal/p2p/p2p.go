@@ -23,6 +23,11 @@ import (
 // up to 64 KiB on each other stream.
 const maxInputs = 256
 
+// rememberedConnections is how many ended connections are remembered by their
+// peer. The machine may find only after the end that a frame broke the protocol,
+// and a peer that hangs up at once is kept out all the same.
+const rememberedConnections = 1024
+
 // Protocol is a node's side of the network. Its methods may be called by many
 // goroutines at once.
 type Protocol struct {
@@ -48,7 +53,14 @@ type Protocol struct {
 	closed      bool
 	connections map[fsm.Conn]*connection
 	last        fsm.Conn
-	touched     []*stream // of dispatch: has frames to be flushed
+	ended       [rememberedConnections]ended // each at its number modulo their number
+	touched     []*stream                    // of dispatch: has frames to be flushed
+}
+
+// ended is a connection that is over.
+type ended struct {
+	number fsm.Conn
+	id     peer.ID
 }
 
 // Listen starts the protocol: it listens where it is told to, and dials.
@@ -199,19 +211,36 @@ func (p *Protocol) act(actions []fsm.Action) {
 				s.drop()
 			}
 		case fsm.Disconnect:
+			if a.Shun {
+				p.shunOn(a.Conn)
+				break
+			}
 			c := p.connection(a.Conn)
 			switch {
 			case c == nil:
 			case a.Graceful:
 				c.closeGracefully()
-			case a.Shun:
-				p.Shun(peerOf(c.id))
 			default:
 				c.close(nil)
 			}
 		}
 	}
 	p.flush()
+}
+
+// shunOn shuns the peer of a connection, which may have ended a while ago.
+func (p *Protocol) shunOn(number fsm.Conn) {
+	p.mu.Lock()
+	id := peer.ID("")
+	if c := p.connections[number]; c != nil {
+		id = c.id
+	} else if e := p.ended[number%rememberedConnections]; e.number == number {
+		id = e.id
+	}
+	p.mu.Unlock()
+	if id != "" {
+		p.Shun(peerOf(id))
+	}
 }
 
 // send queues a frame on its stream. What is meant for a connection or stream
@@ -267,6 +296,7 @@ func (p *Protocol) forget(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.connections, c.number)
+	p.ended[c.number%rememberedConnections] = ended{c.number, c.id}
 }
 
 func (p *Protocol) all() []*connection {

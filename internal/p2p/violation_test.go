@@ -97,6 +97,18 @@ func TestViolationEndsEveryConnectionWithThePeer(t *testing.T) {
 	m.wantShunned(first, second)
 }
 
+func TestPeerThatHangsUpAfterAViolationIsKeptOut(t *testing.T) {
+	n, peer := newNode(t), newRawPeer(t)
+	c, conn := peer.dial(n)
+	c.Close()
+	want[fsm.Disconnected](n)
+	n.do(fsm.Disconnect{Conn: conn, Shun: true})
+	n.do(fsm.Dial{Peer: peer.peer(), Addresses: n.Addresses()})
+	if got := want[fsm.DialFailed](n); !errors.Is(got.Err, ErrShunned) {
+		t.Errorf("dial of a shunned peer: %v", got.Err)
+	}
+}
+
 // wantShunned waits until these connections are over and a dial is refused.
 func (n *node) wantShunned(first, second fsm.Conn) {
 	n.t.Helper()
