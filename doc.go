@@ -175,7 +175,8 @@
 //	ErrAbandoned, ErrEnded, ErrOpen       what the call takes it for
 //	ErrRejected, ErrExpired, ErrCancelled how an exchange failed
 //	ErrFenced, ErrRolledBack, ErrMismatch the peer is halted: see below
-//	ErrBusy, ErrClosed, ErrLocked         of the handler and its directory
+//	ErrBusy, ErrClosed                    of the handler
+//	ErrLocked, ErrOwner, ErrDamaged       of its directory, when it is opened
 //
 // # Events for an operator
 //

@@ -31,6 +31,8 @@ var (
 	ErrBusy       = errors.New("another call is receiving: events have one consumer")
 	ErrLater      = errors.New("answer later")
 	ErrJournal    = errors.New("journal can't store: the call's effect may be on disk or not; make room or repair, then open again")
+	ErrDamaged    = errors.New("the journal is not what was written")
+	ErrOwner      = errors.New("the journal is of another key")
 	ErrLocked     = errors.New("directory is used by another process")
 	ErrFenced     = errors.New("another process or an older journal uses this key towards the peer: stop the other one, then renew the epoch")
 	ErrRolledBack = errors.New("the journal is older than what the peer has seen: if it was restored on purpose, renew the epoch")

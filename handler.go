@@ -49,7 +49,7 @@ type Handler struct {
 // An address is a multiaddr such as /ip4/0.0.0.0/tcp/4001 or host:port, port 0
 // takes a free one; with an empty one the node only dials.
 //
-// Errors match ErrLocked, ErrJournal, or say what is wrong with the
+// Errors match ErrLocked, ErrOwner, ErrDamaged, or say what is wrong with the
 // configuration, the directory or the address.
 func New(address string, key identity.Key, config Config) (*Handler, error) {
 	if key.IsZero() {
@@ -110,7 +110,7 @@ func (h *Handler) recover() (*fsm.Machine, error) {
 		HistoryAge:           h.config.HistoryAge,
 	})
 	if err := h.journal.Replay(restorer.Record); err != nil {
-		return nil, fmt.Errorf("journal %s: %w", h.config.Dir, err)
+		return nil, openError(fmt.Errorf("%s: %w", h.config.Dir, err))
 	}
 	machine := restorer.Done(time.Now())
 	if _, err := h.journal.Sweep(restorer.Numbers()); err != nil {

@@ -63,7 +63,7 @@ func TestDirectoryBelongsToOneNode(t *testing.T) {
 		t.Fatalf("opening it twice gives %v", err)
 	}
 	alice.stop()
-	if _, err := parley.New("", bob.key, parley.Config{Dir: alice.config.Dir}); !errors.Is(err, parley.ErrJournal) {
+	if _, err := parley.New("", bob.key, parley.Config{Dir: alice.config.Dir}); !errors.Is(err, parley.ErrOwner) {
 		t.Fatalf("opening it with another key gives %v", err)
 	}
 	alice.again()

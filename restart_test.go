@@ -200,7 +200,7 @@ func TestRestartWithoutAPayloadIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	h, err := parley.New("", alice.key, alice.config)
-	if !errors.Is(err, parley.ErrJournal) || !strings.Contains(err.Error(), "payload") {
+	if !errors.Is(err, parley.ErrDamaged) || !strings.Contains(err.Error(), "payload") {
 		t.Fatalf("started as %v (%v), want the payload that is missing", h, err)
 	}
 }

@@ -193,8 +193,13 @@ func public(err error, peer identity.ID, id ID) error {
 
 // openError says what a user can do about a journal that doesn't open.
 func openError(err error) error {
-	if errors.Is(err, journal.ErrLocked) {
+	switch {
+	case errors.Is(err, journal.ErrLocked):
 		return fmt.Errorf("%w: %w", ErrLocked, err)
+	case errors.Is(err, journal.ErrDamaged):
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case errors.Is(err, journal.ErrOwner):
+		return fmt.Errorf("%w: %w", ErrOwner, err)
 	}
-	return fmt.Errorf("%w: %w", ErrJournal, err)
+	return fmt.Errorf("open the journal: %w", err)
 }
