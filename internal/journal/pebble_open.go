@@ -17,7 +17,7 @@ const (
 	// memTableSize is also about how long a log grows, and so how much is
 	// replayed at a start. It must be more than twice the largest batch that
 	// is common: a larger one is flushed to a table at once.
-	memTableSize = 4 << 20
+	memTableSize = 16 << 20
 
 	// maxMemTables may wait to be flushed before a commit has to wait too; see
 	// backlog.
