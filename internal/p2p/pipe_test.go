@@ -62,6 +62,7 @@ func servePipes(t *testing.T) (*node, *pipes) {
 // open gives the node a stream and returns its other end.
 func (c *pipes) open() net.Conn {
 	here, there := net.Pipe()
+	here.SetDeadline(time.Now().Add(time.Hour)) // of fake time: no test hangs
 	c.opened = append(c.opened, pipe{there})
 	c.streams <- pipe{there}
 	return here
