@@ -3,6 +3,7 @@ package simulate
 import (
 	"bytes"
 	"errors"
+	"iter"
 	"maps"
 	"slices"
 
@@ -97,12 +98,18 @@ func (l *log) replay(record func(key, value []byte) error) error {
 	return nil
 }
 
-func (l *log) sweep(named func(uint64) bool) {
-	for number := range l.payloads {
-		if !named(number) {
-			delete(l.payloads, number)
+// sweep deletes what no record names, and returns what is named and missing.
+func (l *log) sweep(named iter.Seq[uint64]) (missing []uint64) {
+	kept := map[uint64][]byte{}
+	for number := range named {
+		if p, found := l.payloads[number]; found {
+			kept[number] = p
+		} else {
+			missing = append(missing, number)
 		}
 	}
+	l.payloads = kept
+	return missing
 }
 
 // number is a fresh payload number.

@@ -55,7 +55,9 @@ func (n *node) start() {
 		return
 	}
 	machine := restorer.Done(w.now)
-	n.log.sweep(restorer.Named)
+	for _, missing := range n.log.sweep(restorer.Numbers()) {
+		w.breaks("%v: payload %d is named and missing", n, missing)
+	}
 	n.turn = mediator.NewTurn(machine, n.log)
 	w.note("%v starts, life %d", n, n.life)
 	n.app.begin()
