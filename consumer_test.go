@@ -337,6 +337,10 @@ func TestServeWhoseEveryPlaceIsTaken(t *testing.T) {
 		alice.want(parley.ExchangeFailed)
 	}
 	cancelled("waits 0")
+	bob.until("it is known to be over", func() bool { // or the news of the next may come first
+		x, err := bob.Exchange(ids["waits 0"])
+		return err == nil && x.State == "abandoned"
+	})
 	cancelled("7")
 	if lane := <-over; lane != "7" {
 		t.Fatalf("the context of lane %s has ended", lane)

@@ -130,6 +130,7 @@ func TestPeerLeavesTheAllowListAndReturns(t *testing.T) {
 	if x := alice.exchange(id); x.State != "suspended" {
 		t.Fatalf("after a restart the exchange is %s", x.State)
 	}
+	alice.want(parley.PeerSuspended)
 
 	if err := alice.config.AllowList.Add(allowlist.Member{ID: bob.PeerID()}); err != nil {
 		t.Fatal(err)
