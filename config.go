@@ -39,7 +39,8 @@ type Config struct {
 	// from a peer that can't be reached. Default 5 min.
 	PollMax time.Duration
 
-	// DialTimeout is how long one address of a peer is tried. Default 10 s.
+	// DialTimeout is how long one address of a peer is tried; all of them together
+	// at most six times that. Default 10 s.
 	DialTimeout time.Duration
 	// KeepAlive is how long a connection may be silent before it is probed; one
 	// whose other end is gone is found within 2.5 times that. Default 10 s.

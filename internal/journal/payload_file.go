@@ -143,7 +143,10 @@ func (f *payloadFiles) open(number uint64) (*fileReader, error) {
 		return nil, errNoRow
 	}
 	file, err := f.fs.Open(f.path(number), vfs.SequentialReadsOption)
-	if err != nil {
+	switch {
+	case err != nil && !f.has(number): // dropped just now
+		return nil, errNoRow
+	case err != nil:
 		return nil, err
 	}
 	r := &fileReader{file: file, where: f.path(number), number: number}
