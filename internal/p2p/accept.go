@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"syscall"
 
 	"github.com/libp2p/go-libp2p/core/transport"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -18,7 +19,12 @@ func (p *Protocol) listen() error {
 			return err
 		}
 		sockets, err := manet.Listen(m)
-		if err != nil {
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("listen on %s: %w: stop what listens there, or choose another port (0 takes a free one)", m, err)
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			return fmt.Errorf("listen on %s: %w: the address is not one of this machine", m, err)
+		case err != nil:
 			return fmt.Errorf("listen on %s: %w", m, err)
 		}
 		p.listeners = append(p.listeners, p.upgrade(sockets))
