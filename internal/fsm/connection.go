@@ -286,8 +286,22 @@ func (m *Machine) disconnect(c *connection, how Disconnect) {
 		c.state, c.leaving = ConnClosing, how.Graceful
 		c.held = nil
 		m.wakeAt(&c.timer, time.Time{})
+		if !how.Graceful { // nothing more goes to the peer, not even what this turn had for it
+			m.ready.Actions = slices.DeleteFunc(m.ready.Actions, func(a Action) bool {
+				s, ok := a.(Send)
+				return ok && s.Conn == c.id
+			})
+		}
 		m.act(how)
 	}
+}
+
+// refused reports whether a NACK or REJECT goes out on the stream in this turn.
+func (m *Machine) refused(s *stream) bool {
+	return slices.ContainsFunc(m.ready.Actions, func(a Action) bool {
+		send, ok := a.(Send)
+		return ok && send.Stream == s.id && (send.Frame.Kind == wire.Nack || send.Frame.Kind == wire.Reject)
+	})
 }
 
 // violate blames the peer for breaking a rule, and disconnects it at once.

@@ -87,6 +87,8 @@ func (m *Machine) offered(now time.Time, in Offered) {
 		return
 	}
 	switch {
+	case m.refused(s): // and the refusal would be taken for this payload's
+		m.violate(now, c, "a large payload before the answer to the frame before it")
 	case in.Frame.Kind == wire.Reply:
 		m.replyArrived(now, s, &in.Frame, Payload{}, true)
 	case s.own():
