@@ -64,15 +64,21 @@ func (m *Machine) helloAlone(now time.Time, c *connection) {
 	}
 }
 
-// tendHello sends a HELLO where one is due and no request carries it.
+// tendHello sends a HELLO where one is due and no request carries it: on the
+// connection in use, and where one was lost.
 func (m *Machine) tendHello(now time.Time, c *connection) {
 	d := &c.peer.dialer
 	if d.silent > maxSilent && c.helloPending == 0 {
 		c.helloSent = false
 		d.confirm = true
 	}
-	if (d.confirm || c.helloLost) && d.halt == nil && !c.helloSent {
+	if d.confirm && d.halt == nil && !c.helloSent {
 		m.helloAlone(now, c)
+	}
+	for _, c := range c.peer.conns { // on any of them requests may wait for it
+		if c.helloLost && c.state == ConnUp && d.halt == nil {
+			m.helloAlone(now, c)
+		}
 	}
 }
 

@@ -17,6 +17,22 @@ func TestHelloIsTheFirstFrameOfTheFirstStreamOnEveryConnection(t *testing.T) {
 	}
 }
 
+func TestAHelloLostWithItsStreamIsSentAgainOnEachConnection(t *testing.T) {
+	n, c := connectedNode(t)
+	d := n.connect(alice, false)
+	n.request(1, "")
+	n.wantSent("on the connection that it dialled", "HELLO", "REQUEST 1")
+	n.arrive(c, n.m.lastStream, n.welcome(0))
+	lost := n.m.take(n.now, n.m.conns[d])
+	n.step(Tick{})
+	n.wantSent("on the other, ahead of a late reply, say", "HELLO")
+	n.step(Closed{Conn: d, Stream: lost.id})
+	n.wantSent("requests may wait for it there", "HELLO")
+	if again := n.ready.Actions[0].(Send); again.Conn != d {
+		t.Fatalf("sent on connection %d", again.Conn)
+	}
+}
+
 func TestASideThatNeverMadeARequestSendsNoHello(t *testing.T) {
 	n, c, s := askedNode(t)
 	n.arrive(c, s, request(1, ""))
