@@ -2,6 +2,7 @@ package parley
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -95,58 +96,36 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	for _, d := range []struct {
-		name  string
-		value *time.Duration
-		zero  time.Duration
-	}{
-		{"IdleTimeout", &c.IdleTimeout, 0},
-		{"DisconnectionTimeout", &c.DisconnectionTimeout, 30 * time.Second},
-		{"AckTimeout", &c.AckTimeout, 10 * time.Second},
-		{"RetryMax", &c.RetryMax, 30 * time.Second},
-		{"PollMax", &c.PollMax, 5 * time.Minute},
-		{"HistoryAge", &c.HistoryAge, 7 * 24 * time.Hour},
-		{"DialTimeout", &c.DialTimeout, 10 * time.Second},
-		{"KeepAlive", &c.KeepAlive, 10 * time.Second},
-	} {
-		if *d.value < 0 {
-			return c, fmt.Errorf("Config.%s is %v: want more, or 0 for the default of %v", d.name, *d.value, d.zero)
-		}
-		*d.value = cmp.Or(*d.value, d.zero)
+	err := errors.Join(
+		fill("IdleTimeout", &c.IdleTimeout, 0),
+		fill("DisconnectionTimeout", &c.DisconnectionTimeout, 30*time.Second),
+		fill("AckTimeout", &c.AckTimeout, 10*time.Second),
+		fill("RetryMax", &c.RetryMax, 30*time.Second),
+		fill("PollMax", &c.PollMax, 5*time.Minute),
+		fill("HistoryAge", &c.HistoryAge, 7*24*time.Hour),
+		fill("DialTimeout", &c.DialTimeout, 10*time.Second),
+		fill("KeepAlive", &c.KeepAlive, 10*time.Second),
+		fill("MaxQueuedPerPeer", &c.MaxQueuedPerPeer, 16<<10),
+		fill("MaxQueued", &c.MaxQueued, 128<<10),
+		fill("MaxOpenPerPeer", &c.MaxOpenPerPeer, 4<<10),
+		fill("MaxOpen", &c.MaxOpen, 64<<10),
+		fill("History", &c.History, 10_000),
+		fill("MaxConnections", &c.MaxConnections, 512),
+		fill("MaxConnectionsPerPeer", &c.MaxConnectionsPerPeer, 4),
+		fill("MaxConnectionsPerIP", &c.MaxConnectionsPerIP, 32),
+		fill("MaxMessageSize", &c.MaxMessageSize, 64<<20),
+		fill("MaxStoredPerPeer", &c.MaxStoredPerPeer, 1<<30),
+		fill("MaxStored", &c.MaxStored, 8<<30),
+		fill("PayloadMemory", &c.PayloadMemory, 64<<20),
+	)
+	return c, err
+}
+
+// fill puts a field's default where it is zero, and refuses less.
+func fill[T int | int64 | time.Duration](name string, field *T, zero T) error {
+	if *field < 0 {
+		return fmt.Errorf("Config.%s is %v: want more, or 0 for the default of %v", name, *field, zero)
 	}
-	for _, n := range []struct {
-		name  string
-		value *int
-		zero  int
-	}{
-		{"MaxQueuedPerPeer", &c.MaxQueuedPerPeer, 16 << 10},
-		{"MaxQueued", &c.MaxQueued, 128 << 10},
-		{"MaxOpenPerPeer", &c.MaxOpenPerPeer, 4 << 10},
-		{"MaxOpen", &c.MaxOpen, 64 << 10},
-		{"History", &c.History, 10_000},
-		{"MaxConnections", &c.MaxConnections, 512},
-		{"MaxConnectionsPerPeer", &c.MaxConnectionsPerPeer, 4},
-		{"MaxConnectionsPerIP", &c.MaxConnectionsPerIP, 32},
-	} {
-		if *n.value < 0 {
-			return c, fmt.Errorf("Config.%s is %d: want more, or 0 for the default of %d", n.name, *n.value, n.zero)
-		}
-		*n.value = cmp.Or(*n.value, n.zero)
-	}
-	for _, n := range []struct {
-		name  string
-		value *int64
-		zero  int64
-	}{
-		{"MaxMessageSize", &c.MaxMessageSize, 64 << 20},
-		{"MaxStoredPerPeer", &c.MaxStoredPerPeer, 1 << 30},
-		{"MaxStored", &c.MaxStored, 8 << 30},
-		{"PayloadMemory", &c.PayloadMemory, 64 << 20},
-	} {
-		if *n.value < 0 {
-			return c, fmt.Errorf("Config.%s is %d: want more, or 0 for the default of %d", n.name, *n.value, n.zero)
-		}
-		*n.value = cmp.Or(*n.value, n.zero)
-	}
-	return c, nil
+	*field = cmp.Or(*field, zero)
+	return nil
 }
