@@ -33,7 +33,7 @@ type Of uint8
 
 const (
 	OfRequest Of = iota + 1 // the request; also a HELLO that is refused
-	OfReply                 // the reply, or the rejection in its place
+	OfReply                 // the reply; in an ACK also the rejection in its place
 	OfCancel                // the CANCEL
 )
 
@@ -82,9 +82,9 @@ type Frame struct {
 	Kind         Kind
 	Epoch        uint64        // all: the dialer's numbering era, 63 bits
 	Seq          uint64        // all but HELLO, WELCOME: the exchange's number in the epoch, from 1
-	Tag          Tag           // REQUEST, RESUME, REPLY, CANCEL; REJECT of reply
+	Tag          Tag           // REQUEST, RESUME, REPLY, CANCEL; REJECT POLICY, TOO_LARGE and any of a reply
 	Lane         string        // REQUEST, RESUME
-	Hash         Hash          // SHA-256 of the payload (REQUEST, RESUME, REPLY, HELLO), or of what an ACK is for
+	Hash         Hash          // SHA-256 of the payload (REQUEST, RESUME, REPLY, HELLO), of a REJECT's text, or of what an ACK is for
 	Size         uint64        // bytes of the payload (REQUEST, RESUME, REPLY, HELLO)
 	Next         uint64        // HELLO: the next sequence to be given. WELCOME: the greatest seen
 	Low          uint64        // REQUEST, RESUME: every smaller sequence is ended
@@ -97,7 +97,7 @@ type Frame struct {
 	Delay        Delay         // NACK
 	Refusal      Refusal       // REJECT
 	Known        uint64        // REJECT FENCED: the newest epoch known. REJECT TOO_LARGE: the limit
-	Text         string        // REJECT POLICY: why, UTF-8
+	Text         string        // REJECT POLICY, TOO_LARGE: why, UTF-8
 }
 
 // PayloadSize is the number of payload bytes that follow the header.
