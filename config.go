@@ -69,8 +69,8 @@ type Config struct {
 	// PayloadMemory bounds the payload bytes held in memory besides those on
 	// their way to the application. Default 64 MiB.
 	PayloadMemory int64
-	// History is how many ended exchanges are remembered, without payloads, and
-	// HistoryAge for how long. Defaults 10,000 and 7 days.
+	// History is how many ended exchanges are remembered, without payloads, of those
+	// made here and as many of those made by peers; HistoryAge is for how long. Defaults 10,000 and 7 days.
 	History    int
 	HistoryAge time.Duration
 }

@@ -153,13 +153,15 @@
 //	reached                               what happens
 //	MaxMessageSize, by own message        ErrTooLarge; nothing is stored
 //	MaxMessageSize of the peer            rejected, with the limit as the reason
-//	MaxQueuedPerPeer, MaxQueued           ErrQueueFull; nothing is stored
+//	MaxQueuedPerPeer, MaxQueued           ErrQueueFull; nothing is stored. An end that
+//	                                      isn't committed counts as well
 //	MaxStored, by own requests            ErrQueueFull
 //	MaxOpenPerPeer, MaxOpen,              peers are told to try again later, and do;
 //	MaxStoredPerPeer, MaxStored           every peer always has room for one message
 //	MaxConnections, …PerPeer, …PerIP      refused; ConnectionLimitHit
 //	less than 256 MiB of free disk        ErrDiskFull; peers are told to try again later
-//	History, HistoryAge                   the oldest ended exchange is forgotten
+//	History, HistoryAge                   the oldest ended exchange of that role is
+//	                                      forgotten, and its key with it
 //
 // # Errors
 //
@@ -193,12 +195,13 @@
 // nothing is guessed. The operator makes sure that there is one process and one
 // journal, and calls [Handler.Renew]: open requests are sent again under their IDs,
 // marked as possibly seen. A peer that has lost what it had acknowledged is told by
-// [PeerLostJournal]; it gets the request again, marked likewise.
+// [PeerLostJournal]; it gets the request again, marked likewise. [PeerDiffers] is the
+// other way round: a peer's journal was set back, and nothing is to be renewed here.
 //
 // # The journal
 //
 // [Config.Dir] is created with mode 0700, and belongs to one process and one key:
-// [ErrLocked], and an error that names the owner. It holds the requests and replies
+// otherwise [New] gives [ErrLocked] or [ErrOwner]. It holds the requests and replies
 // of all open exchanges, as they are: messages are encrypted on their way, not on
 // disk. Whoever can read the directory, the same user, root, or a backup, can read
 // them. They are deleted when they are no longer needed, which doesn't erase them
@@ -212,6 +215,9 @@
 // may be on disk or not. Make room or repair the disk, then make the node anew: what
 // had been acknowledged before is there.
 //
+// What is damaged is refused with [ErrDamaged], which names the place; nothing on
+// disk is changed. `parley journal dump DIR` lists what can still be read.
+//
 // Without a Dir the journal is in memory. Everything holds but for crashes: then all
 // is lost, and peers see a node that has forgotten everything.
 //
@@ -219,7 +225,8 @@
 //
 // Close stops the node at once; it ends no exchange. All that is open goes on when
 // [New] is called again with the same key and directory. Whoever waits in a call is
-// told [ErrClosed].
+// told [ErrClosed]: what it asked for may be on disk or not. A request made with a
+// [Message] Key can be made again then, and is the same exchange.
 //
 // # Limitations
 //
