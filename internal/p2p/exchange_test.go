@@ -270,12 +270,15 @@ func TestPayloadOfAResetStreamIsDropped(t *testing.T) {
 	request, payload := a.request(1, make([]byte, 1<<20))
 	a.do(fsm.Send{Conn: ac, Stream: 2, Frame: request, Payload: payload})
 	offered := want[fsm.Offered](b)
+	reset := make(chan struct{})
 	b.payloads.stored = func() {
+		defer close(reset)
 		b.do(fsm.Reset{Conn: bc, Stream: offered.Stream})
 		b.do() // the reset has been carried out
 	}
 	b.do(fsm.Accept{Conn: bc, Stream: offered.Stream})
 	want[fsm.Closed](a)
+	<-reset // the node takes nothing any more once it is closed
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
