@@ -10,12 +10,15 @@ import (
 	"github.com/parley-p2p/parley/allowlist"
 )
 
-// Config is how a Handler behaves; zero means the default written at the field.
+// Config is how a Handler behaves; zero means the default written at the field,
+// and nothing may be negative. What one peer may do can be set for each in the
+// allow list; see allowlist.Limits.
 type Config struct {
 	// AllowList says who may connect and be connected to. Nil admits nobody.
 	AllowList *allowlist.List
-	// Dir holds the journal. It is created with mode 0700; messages lie in it
-	// unencrypted. Empty keeps the journal in memory: a crash loses it.
+	// Dir holds the journal and the log of changes to the allow list, audit.jsonl.
+	// It is created with mode 0700; messages lie in it unencrypted. Empty keeps the
+	// journal in memory, a crash loses it, and changes go to Logger alone.
 	Dir string
 	// ExplicitCommit: a reply or failure is given again after a crash until
 	// Commit; otherwise asking for the next event commits the one before.
@@ -23,6 +26,8 @@ type Config struct {
 	// Logger takes what the handler logs; never a payload or a key.
 	// Default slog.Default().
 	Logger *slog.Logger
+
+	// Timeouts.
 
 	// IdleTimeout is how long a connection that this node dialled stays after
 	// its last exchange has ended. Default 0: it is closed at once.
@@ -39,48 +44,110 @@ type Config struct {
 	// PollMax bounds the growing delay between attempts to fetch a late reply
 	// from a peer that can't be reached. Default 5 min.
 	PollMax time.Duration
-
 	// DialTimeout is how long one address of a peer is tried; all of them together
 	// at most six times that. Default 10 s.
 	DialTimeout time.Duration
+	// HandshakeTimeout is how long whoever dialled may take to prove a key.
+	// Default 5 s.
+	HandshakeTimeout time.Duration
+	// FrameTimeout is how long a frame that has begun, or each further 64 KiB of
+	// its payload, may take to be read, and 64 KiB to be written. Default 30 s.
+	FrameTimeout time.Duration
 	// KeepAlive is how long a connection may be silent before it is probed; one
 	// whose other end is gone is found within 2.5 times that. Default 10 s.
 	KeepAlive time.Duration
+	// CloseTimeout is how long a connection that is closed in order waits for the
+	// peer to read what was sent. Default 2 s.
+	CloseTimeout time.Duration
+	// KeepOutMax bounds how long a peer that broke the protocol is kept out: a
+	// second at first, and twice as long each time, until a day has passed
+	// without. Default 1 h.
+	KeepOutMax time.Duration
 
+	// Connections and strangers.
+
+	// ListedAddressesOnly refuses a connection before its handshake unless the
+	// allow list names the IP that it comes from, as an address or a pin. It is for
+	// groups whose members don't move. Default false.
+	ListedAddressesOnly bool
 	// MaxConnections bounds the connections that peers have dialled,
 	// MaxConnectionsPerPeer those with one peer in each direction, and
 	// MaxConnectionsPerIP those from one IPv4 address or IPv6 /64.
 	// Defaults 512, 4 and 32.
 	MaxConnections, MaxConnectionsPerPeer, MaxConnectionsPerIP int
+	// MaxPendingHandshakes bounds the connections that haven't proved a key.
+	// Each place from which listed peers come has ReservedHandshakes besides, so
+	// that strangers can't lock it out. Defaults 64 and 8.
+	MaxPendingHandshakes, ReservedHandshakes int
+	// MaxHandshakesPerSecond bounds the handshakes begun with unfamiliar places
+	// together, and at once twice as many: each is computing that anybody can
+	// cause. Default 100.
+	MaxHandshakesPerSecond int
+	// MaxArrivalsPerSecondPerIP bounds the connections taken from one IPv4 address
+	// or IPv6 /64, ten times as many from a place where listed peers come from. 32
+	// may come at once, or 320. Default 5.
+	MaxArrivalsPerSecondPerIP int
+	// MaxStreamsPerConnection bounds the streams that a peer may have open on a
+	// connection, one for each exchange under way; this node opens half as many.
+	// Default 256.
+	MaxStreamsPerConnection int
+	// MaxWindowMemoryPerPeer and MaxWindowMemory bound the bytes that one peer, and
+	// all, can make this node buffer before it has read them. Defaults: as much
+	// as two connections full of streams take, 256 MiB unless
+	// MaxStreamsPerConnection is set; and eight times that.
+	MaxWindowMemoryPerPeer, MaxWindowMemory int64
+
+	// Limits of one peer. Those of the peer's own in the allow list go before them.
+
+	// ExchangesPerSecond bounds the new requests taken from a peer, and
+	// BytesPerSecond their payloads; after a pause ten seconds' worth may come at
+	// once. Beyond them the peer is told to try again later, and when.
+	// Defaults 1,000 and 64 MiB.
+	ExchangesPerSecond int
+	BytesPerSecond     int64
+	// FramesPerSecond bounds the frames of any kind that are read from a peer;
+	// after a pause ten seconds' worth may come at once. Beyond it they wait
+	// unread, and none is lost. Default 10,000.
+	FramesPerSecond int
+	// MaxOpenPerPeer bounds a peer's requests that are stored here and not ended.
+	// Default 4,096.
+	MaxOpenPerPeer int
+	// MaxStoredPerPeer bounds the bytes kept of a peer's requests and, counted
+	// apart, of its replies. Default 1 GiB.
+	MaxStoredPerPeer int64
+	// MaxQueuedPerPeer bounds the requests made here of a peer that haven't ended,
+	// or whose end isn't committed. The protocol allows 65,536 open ones.
+	// Default 16,384.
+	MaxQueuedPerPeer int
+
+	// Limits in total.
 
 	// MaxMessageSize bounds a request's and a reply's bytes. Default 64 MiB.
 	MaxMessageSize int64
-	// MaxQueuedPerPeer and MaxQueued bound the requests made here that haven't
-	// ended, or whose end isn't committed. The protocol allows 65,536 open ones of
-	// a peer. Defaults 16,384 and 131,072.
-	MaxQueuedPerPeer, MaxQueued int
-	// MaxOpenPerPeer and MaxOpen bound peers' requests that are stored here and
-	// not ended. Defaults 4,096 and 65,536.
-	MaxOpenPerPeer, MaxOpen int
-	// MaxStoredPerPeer and MaxStored bound the bytes kept of peers' requests
-	// and, counted apart, of peers' replies; MaxStored also, apart again, those
-	// of the requests made here. Defaults 1 GiB and 8 GiB.
-	MaxStoredPerPeer, MaxStored int64
+	// MaxOpen, MaxStored and MaxQueued are the same as of one peer, for all
+	// together, though every peer always has room for one message. MaxStored also
+	// bounds, counted apart, the bytes of the requests made here.
+	// Defaults 65,536, 8 GiB and 131,072.
+	MaxOpen   int
+	MaxStored int64
+	MaxQueued int
 	// PayloadMemory bounds the payload bytes held in memory besides those on
 	// their way to the application. Default 64 MiB.
 	PayloadMemory int64
 	// History is how many ended exchanges are remembered, without payloads, of those
-	// made here and as many of those made by peers; HistoryAge is for how long. Defaults 10,000 and 7 days.
+	// made here and as many of those made by peers; HistoryAge is for how long.
+	// Defaults 10,000 and 7 days.
 	History    int
 	HistoryAge time.Duration
 }
 
 const (
-	retryMin   = 100 * time.Millisecond // the first delay between attempts
-	maxStreams = 128                    // opened by this node, of one connection
-	maxKey     = 128                    // bytes of an idempotency key
-	// maxInlineBatch is how many payload bytes of one Send are written together
-	// with their records: a larger batch would be slow to commit.
+	// retryMin is the first delay between attempts, which then grows.
+	retryMin = 100 * time.Millisecond
+	// maxKey bounds an idempotency key in bytes; a longer one is refused.
+	maxKey = 128
+	// maxInlineBatch bounds the payload bytes of one Send that are written together
+	// with their records; what is beyond is written before them, by the caller.
 	maxInlineBatch = 1 << 20
 )
 
@@ -102,30 +169,47 @@ func (c Config) withDefaults() (Config, error) {
 		fill("AckTimeout", &c.AckTimeout, 10*time.Second),
 		fill("RetryMax", &c.RetryMax, 30*time.Second),
 		fill("PollMax", &c.PollMax, 5*time.Minute),
-		fill("HistoryAge", &c.HistoryAge, 7*24*time.Hour),
 		fill("DialTimeout", &c.DialTimeout, 10*time.Second),
+		fill("HandshakeTimeout", &c.HandshakeTimeout, 5*time.Second),
+		fill("FrameTimeout", &c.FrameTimeout, 30*time.Second),
 		fill("KeepAlive", &c.KeepAlive, 10*time.Second),
-		fill("MaxQueuedPerPeer", &c.MaxQueuedPerPeer, 16<<10),
-		fill("MaxQueued", &c.MaxQueued, 128<<10),
-		fill("MaxOpenPerPeer", &c.MaxOpenPerPeer, 4<<10),
-		fill("MaxOpen", &c.MaxOpen, 64<<10),
-		fill("History", &c.History, 10_000),
+		fill("CloseTimeout", &c.CloseTimeout, 2*time.Second),
+		fill("KeepOutMax", &c.KeepOutMax, time.Hour),
+
 		fill("MaxConnections", &c.MaxConnections, 512),
 		fill("MaxConnectionsPerPeer", &c.MaxConnectionsPerPeer, 4),
 		fill("MaxConnectionsPerIP", &c.MaxConnectionsPerIP, 32),
-		fill("MaxMessageSize", &c.MaxMessageSize, 64<<20),
+		fill("MaxPendingHandshakes", &c.MaxPendingHandshakes, 64),
+		fill("ReservedHandshakes", &c.ReservedHandshakes, 8),
+		fill("MaxHandshakesPerSecond", &c.MaxHandshakesPerSecond, 100),
+		fill("MaxArrivalsPerSecondPerIP", &c.MaxArrivalsPerSecondPerIP, 5),
+		fill("MaxStreamsPerConnection", &c.MaxStreamsPerConnection, 256),
+		fill("MaxWindowMemoryPerPeer", &c.MaxWindowMemoryPerPeer, 0), // of which the P2P protocol knows the default
+		fill("MaxWindowMemory", &c.MaxWindowMemory, 0),
+
+		fill("ExchangesPerSecond", &c.ExchangesPerSecond, 1000),
+		fill("BytesPerSecond", &c.BytesPerSecond, 64<<20),
+		fill("FramesPerSecond", &c.FramesPerSecond, 10_000),
+		fill("MaxOpenPerPeer", &c.MaxOpenPerPeer, 4<<10),
 		fill("MaxStoredPerPeer", &c.MaxStoredPerPeer, 1<<30),
+		fill("MaxQueuedPerPeer", &c.MaxQueuedPerPeer, 16<<10),
+
+		fill("MaxMessageSize", &c.MaxMessageSize, 64<<20),
+		fill("MaxOpen", &c.MaxOpen, 64<<10),
 		fill("MaxStored", &c.MaxStored, 8<<30),
+		fill("MaxQueued", &c.MaxQueued, 128<<10),
 		fill("PayloadMemory", &c.PayloadMemory, 64<<20),
+		fill("History", &c.History, 10_000),
+		fill("HistoryAge", &c.HistoryAge, 7*24*time.Hour),
 	)
 	return c, err
 }
 
 // fill puts a field's default where it is zero, and refuses less.
-func fill[T int | int64 | time.Duration](name string, field *T, zero T) error {
+func fill[T int | int64 | time.Duration](name string, field *T, otherwise T) error {
 	if *field < 0 {
-		return fmt.Errorf("Config.%s is %v: want more, or 0 for the default of %v", name, *field, zero)
+		return fmt.Errorf("Config.%s is %v: want more, or 0 for its default", name, *field)
 	}
-	*field = cmp.Or(*field, zero)
+	*field = cmp.Or(*field, otherwise)
 	return nil
 }

@@ -105,7 +105,7 @@ func (h *Handler) recover() (*fsm.Machine, error) {
 		MaxOpen:              h.config.MaxOpen,
 		MaxStoredPerPeer:     h.config.MaxStoredPerPeer,
 		MaxStored:            h.config.MaxStored,
-		MaxStreams:           maxStreams,
+		MaxStreams:           max(1, h.config.MaxStreamsPerConnection/2), // a stream that was reset here may live there a little longer
 		History:              h.config.History,
 		HistoryAge:           h.config.HistoryAge,
 	})
@@ -126,10 +126,20 @@ func (h *Handler) listen(address string, key identity.Key) (*p2p.Protocol, error
 	}
 	return p2p.Listen(p2p.Config{
 		Key: key, Listen: addresses, Allow: h.allow, Payloads: payloads{h.journal, h.log}, Logger: h.log,
-		DialTimeout: h.config.DialTimeout, KeepAlive: h.config.KeepAlive,
-		MaxConnections: h.config.MaxConnections, MaxConnectionsPerPeer: h.config.MaxConnectionsPerPeer, MaxConnectionsPerIP: h.config.MaxConnectionsPerIP,
+
 		MaxMessageSize:          h.config.MaxMessageSize,
-		MaxStreamsPerConnection: 2 * maxStreams, // a stream that was reset here may live there a little longer
+		DialTimeout:             h.config.DialTimeout,
+		HandshakeTimeout:        h.config.HandshakeTimeout,
+		FrameTimeout:            h.config.FrameTimeout,
+		KeepAlive:               h.config.KeepAlive,
+		CloseTimeout:            h.config.CloseTimeout,
+		MaxConnections:          h.config.MaxConnections,
+		MaxConnectionsPerPeer:   h.config.MaxConnectionsPerPeer,
+		MaxConnectionsPerIP:     h.config.MaxConnectionsPerIP,
+		MaxPendingHandshakes:    h.config.MaxPendingHandshakes,
+		MaxStreamsPerConnection: h.config.MaxStreamsPerConnection,
+		MaxWindowMemoryPerPeer:  h.config.MaxWindowMemoryPerPeer,
+		MaxWindowMemory:         h.config.MaxWindowMemory,
 	})
 }
 
