@@ -19,6 +19,7 @@ package allowlist
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -28,14 +29,17 @@ import (
 )
 
 // List says who may connect. All methods may be called by many goroutines at
-// once, also out of a callback of OnChange.
+// once; those that change the list not out of a callback of OnChange.
 type List struct {
 	everyone bool
 	// current is never modified once it is here. Admits is asked for every frame
 	// and reads it without a lock.
 	current atomic.Pointer[table]
-	writing sync.Mutex // held to replace current
-	changes changes
+	writing sync.Mutex   // held while a change is made and told
+	teller  atomic.Int64 // the goroutine that tells of a change, or nobody
+
+	mu          sync.Mutex    // held, for a moment, to replace current; guards what follows
+	subscribers []*subscriber // replaced, never modified
 }
 
 // table is one state of a list. It doesn't change.
@@ -123,6 +127,19 @@ func (l *List) IsEveryone() bool { return l.everyone }
 func (l *List) Addresses(id identity.ID) []string {
 	return slices.Clone(l.current.Load().byID[id].Addresses)
 }
+
+// AdmitsFrom reports whether a peer may be at this IP address: whether its pins,
+// if it has some, hold the address. It is asked besides [List.Admits], about
+// whoever comes in and before somebody is dialled. An IPv4 address in an IPv6
+// one counts as the former; a zone doesn't matter. It takes no lock and
+// allocates nothing.
+func (l *List) AdmitsFrom(id identity.ID, ip netip.Addr) bool {
+	return pinned(l.current.Load().byID[id].From, ip)
+}
+
+// Limits returns the limits of a member's own; of a stranger, or where it has
+// none, they are zero. It takes no lock and allocates nothing.
+func (l *List) Limits(id identity.ID) Limits { return l.current.Load().byID[id].Limits }
 
 // Member returns the member with this ID.
 func (l *List) Member(id identity.ID) (Member, bool) {

@@ -1,33 +1,41 @@
 package allowlist
 
 import (
+	"bytes"
+	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/parley-p2p/parley/identity"
 )
+
+// ByProgram is the Change.By of a change that the program made itself.
+const ByProgram = "program"
 
 // Change is what became different in a list. Each part is sorted as
 // [List.Members] is.
 type Change struct {
 	Added   []Member
 	Removed []Member // as they were
-	Changed []Member // as they are: another name or other addresses
+	Changed []Member // as they are: with another name, other addresses, pins or limits
+	By      string   // ByProgram, or the path of the file that the list follows
+	Time    time.Time
 }
 
 func (c Change) empty() bool { return len(c.Added)+len(c.Removed)+len(c.Changed) == 0 }
 
-// Add puts a member on the list. Where its ID is on the list already, its name
-// and addresses take the place of the earlier ones. An error is a *[FieldError]
-// (a name that another member has matches [ErrDuplicate]) or [ErrTooMany], and
-// nothing has changed.
+// Add puts a member on the list. Where its ID is on the list already, the new
+// member takes the place of the earlier one as a whole. When Add returns, every
+// subscriber of OnChange has been told. An error is a *[FieldError] (a name that
+// another member has matches [ErrDuplicate]) or [ErrTooMany], and nothing has
+// changed.
 func (l *List) Add(m Member) error {
 	m, err := m.checked(0)
 	if err != nil {
 		return err
 	}
-	return l.update(func(t *table) (*table, error) {
+	return l.update(ByProgram, func(t *table) (*table, error) {
 		if holder, taken := t.byName[m.Name]; taken && holder != m.ID {
 			return nil, &FieldError{Field: "name", Err: ErrDuplicate}
 		}
@@ -36,10 +44,12 @@ func (l *List) Add(m Member) error {
 	})
 }
 
-// Remove takes a member off the list and reports whether it was on it.
+// Remove takes a member off the list and reports whether it was on it. When
+// Remove returns, every subscriber of OnChange has been told, and so has done
+// what it does then: a node has hung up.
 func (l *List) Remove(id identity.ID) (removed bool) {
 	// What is left of a right list is right: there is no error.
-	_ = l.update(func(t *table) (*table, error) {
+	_ = l.update(ByProgram, func(t *table) (*table, error) {
 		if _, removed = t.byID[id]; !removed {
 			return t, nil
 		}
@@ -48,109 +58,108 @@ func (l *List) Remove(id identity.ID) (removed bool) {
 	return removed
 }
 
-// Replace makes these the members, all at once. An error is one that [New]
-// gives, and nothing has changed.
+// Replace makes these the members, all at once. When it returns, every
+// subscriber of OnChange has been told. An error is one that [New] gives, and
+// nothing has changed.
 func (l *List) Replace(members []Member) error {
 	next, err := tableOf(members)
 	if err != nil {
 		return err
 	}
-	return l.update(func(*table) (*table, error) { return next, nil })
+	return l.update(ByProgram, func(*table) (*table, error) { return next, nil })
 }
 
-// update replaces the current table and tells of it.
-func (l *List) update(next func(*table) (*table, error)) error {
-	l.writing.Lock()
-	t, err := next(l.current.Load())
-	if err == nil {
-		l.current.Store(t)
-	}
-	l.writing.Unlock()
-	if err != nil {
+// update makes a change and tells of it. Changes are made one after another,
+// each when all subscribers have been told of the one before.
+func (l *List) update(by string, next func(*table) (*table, error)) error {
+	l.begin()
+	defer l.writing.Unlock()
+	before := l.current.Load()
+	after, err := next(before)
+	if err != nil || after == before {
 		return err
 	}
-	l.changes.tell(&l.current)
+	// Whoever subscribes from here on finds the change in the list.
+	l.mu.Lock()
+	l.current.Store(after)
+	subscribers := l.subscribers
+	l.mu.Unlock()
+
+	l.teller.Store(goroutine())
+	defer l.teller.Store(nobody)
+	now := time.Now()
+	for _, s := range slices.Backward(subscribers) {
+		// Deferred, all are told even if the callback of one panics.
+		defer func() {
+			change := difference(before, after)
+			change.By, change.Time = by, now
+			if !s.cancelled.Load() && !change.empty() {
+				s.call(change)
+			}
+		}()
+	}
 	return nil
+}
+
+// begin waits for its turn to change the list. A callback that changes the list
+// would wait for itself for ever: better that it panics.
+func (l *List) begin() {
+	if l.writing.TryLock() {
+		return
+	}
+	if l.teller.Load() == goroutine() {
+		panic("allowlist: a callback of OnChange changes the list that it is told of; let another goroutine do so after it returned")
+	}
+	l.writing.Lock()
+}
+
+// nobody is no goroutine's number.
+const nobody = 0
+
+// goroutine returns the number of the goroutine that calls it, from the first
+// line of its stack: "goroutine 18 [running]:".
+func goroutine() int64 {
+	var line [32]byte
+	stack := bytes.TrimPrefix(line[:runtime.Stack(line[:], false)], []byte("goroutine "))
+	number := int64(nobody)
+	for _, digit := range stack {
+		if digit < '0' || digit > '9' {
+			break
+		}
+		number = 10*number + int64(digit-'0')
+	}
+	return number
 }
 
 // OnChange has f called after every change of the list, until cancel is called.
 // Calls come one at a time, in the order of the changes, on the goroutine that
-// made a change: f may use the list and change it, and shouldn't take long.
-// Changes made while f runs are told after it returns, put together into one;
-// what was undone meanwhile isn't told. A call under way when cancel is called
-// goes on.
+// made a change and that waits for f: f shouldn't take long. It may use the list
+// and end subscriptions, but must not change the list, nor wait for someone who
+// does, nor close it: that panics where it is found out, or else waits for ever.
+// A call under way when cancel is called goes on.
 //
 // To miss nothing, call OnChange first and [List.Members] afterwards.
 func (l *List) OnChange(f func(Change)) (cancel func()) {
-	return l.changes.subscribe(f, &l.current)
+	s := &subscriber{call: f}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.subscribers = append(slices.Clone(l.subscribers), s)
+	return func() {
+		s.cancelled.Store(true)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.subscribers = slices.DeleteFunc(slices.Clone(l.subscribers), func(other *subscriber) bool { return other == s })
+	}
 }
 
-// changes tells subscribers how the list differs from what they were told. It
-// keeps the last table told rather than a queue of changes, so that it stays
-// small however slow a subscriber is.
-type changes struct {
-	mu          sync.Mutex
-	subscribers []*subscriber
-	telling     bool // a goroutine is at it
-	again       bool // and has to look once more
-}
-
+// subscriber is told of changes.
 type subscriber struct {
 	call      func(Change)
-	told      *table
-	cancelled bool
-}
-
-func (c *changes) subscribe(f func(Change), current *atomic.Pointer[table]) (cancel func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := &subscriber{call: f, told: current.Load()}
-	c.subscribers = append(slices.Clone(c.subscribers), s)
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s.cancelled = true
-		c.subscribers = slices.DeleteFunc(slices.Clone(c.subscribers), func(other *subscriber) bool { return other == s })
-	}
-}
-
-// tell calls the subscribers, unless a goroutine is calling them already: then
-// that one goes on when it is done.
-func (c *changes) tell(current *atomic.Pointer[table]) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.telling {
-		c.again = true
-		return
-	}
-	c.telling = true
-	defer func() { c.telling = false }()
-	for c.again = true; c.again; {
-		c.again = false
-		now := current.Load()
-		for _, s := range c.subscribers { // a copy is made for every subscription
-			change := difference(s.told, now)
-			s.told = now
-			if s.cancelled || change.empty() {
-				continue
-			}
-			c.unlocked(func() { s.call(change) })
-		}
-	}
-}
-
-// unlocked runs f without the lock, and takes it again even if f panics.
-func (c *changes) unlocked(f func()) {
-	c.mu.Unlock()
-	defer c.mu.Lock()
-	f()
+	cancelled atomic.Bool
 }
 
 func difference(before, after *table) Change {
 	var c Change
-	if before == after {
-		return c
-	}
 	for id, m := range after.byID {
 		was, listed := before.byID[id]
 		switch {

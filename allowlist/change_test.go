@@ -98,25 +98,45 @@ func TestWrongChangeChangesNothing(t *testing.T) {
 	expect(t, told)
 }
 
-func TestCallbackMayChangeTheList(t *testing.T) {
+func TestCallbackThatChangesTheListPanics(t *testing.T) {
 	alice, bob := member(t, 1, "alice"), member(t, 2, "bob")
 	list := newList(t)
-	list.OnChange(func(c allowlist.Change) {
-		for _, m := range c.Added {
-			list.Remove(m.ID) // admits nobody for long
+	cancel := list.OnChange(func(c allowlist.Change) {
+		if !list.Admits(alice.ID) || len(list.Members()) != 1 {
+			t.Error("a callback should find the change in the list")
 		}
+		list.Remove(alice.ID)
 	})
+	told, _ := watch(list)
+	func() {
+		defer func() {
+			if said := fmt.Sprint(recover()); !strings.Contains(said, "callback of OnChange changes the list") {
+				t.Errorf("it said %q", said)
+			}
+		}()
+		_ = list.Add(alice)
+		t.Error("it didn't panic")
+	}()
+	expect(t, told, "+alice") // the others are told all the same
+	cancel()
+	if err := list.Add(bob); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, told, "+alice", "+bob")
+}
+
+func TestCallbackMayEndSubscriptions(t *testing.T) {
+	list := newList(t)
 	told, cancel := watch(list)
-	list.OnChange(func(allowlist.Change) { cancel() })
-	for _, m := range []allowlist.Member{alice, bob} {
-		if err := list.Add(m); err != nil {
+	list.OnChange(func(allowlist.Change) { cancel() }) // told after it, or before: the order isn't promised
+	for i, name := range []string{"alice", "bob"} {
+		if err := list.Add(member(t, int64(i+1), name)); err != nil {
 			t.Fatal(err)
 		}
-		if list.Admits(m.ID) {
-			t.Errorf("%v stays", m)
-		}
 	}
-	expect(t, told, "+alice")
+	if len(*told) > 1 {
+		t.Errorf("told %q after the end", *told)
+	}
 }
 
 func TestListGoesOnAfterACallbackPanicked(t *testing.T) {

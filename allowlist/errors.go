@@ -18,6 +18,8 @@ var (
 	ErrAmbiguous = errors.New("fits several members of the allow list, write more of it")
 	// ErrAddress is an address that can't be dialled.
 	ErrAddress = errors.New("write an address as /ip4/10.0.0.7/tcp/4001, /dns/alice.example.org/tcp/4001 or alice.example.org:4001")
+	// ErrPin is a place that a peer can't be pinned to.
+	ErrPin = errors.New("write a pin as 10.0.0.7, 10.0.0.0/24, 2001:db8::7 or 2001:db8::/48")
 	// ErrEveryone is a list that admits everyone where a list of members is needed.
 	ErrEveryone = errors.New("a list that admits everyone can't be written to a file")
 )
@@ -25,8 +27,8 @@ var (
 // FieldError says which field of which member is wrong, and why.
 type FieldError struct {
 	Member int    // its index, in the order given
-	Field  string // "id", "name" or "addresses"
-	Item   int    // index in addresses
+	Field  string // "id", "name", "addresses", "from", or a limit such as "limits.open"
+	Item   int    // index in addresses or from
 	// Earlier is the index of the member that has the same ID or name, when Err
 	// matches ErrDuplicate.
 	Earlier int
@@ -38,8 +40,11 @@ func (e *FieldError) Error() string {
 }
 
 func (e *FieldError) detail() string {
-	if e.Field == "addresses" {
+	switch e.Field {
+	case "addresses":
 		return fmt.Sprintf("address %d: %v", e.Item+1, e.Err)
+	case "from":
+		return fmt.Sprintf("pin %d: %v", e.Item+1, e.Err)
 	}
 	return e.Field + ": " + e.Err.Error()
 }

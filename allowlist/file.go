@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -30,6 +31,8 @@ type entry struct {
 	ID        string   `toml:"id"`
 	Name      string   `toml:"name,omitempty"`
 	Addresses []string `toml:"addresses,omitempty"`
+	From      []string `toml:"from,omitempty"`
+	Limits    Limits   `toml:"limits,omitempty"`
 }
 
 // Load reads a list from a file in the form that the package comment shows. An
@@ -78,7 +81,15 @@ func decode(content []byte) (*List, error) {
 		if err := id.UnmarshalText([]byte(peer.ID)); err != nil {
 			return nil, at.wrong(&FieldError{Member: i, Field: "id", Err: err})
 		}
-		members[i] = Member{ID: id, Name: peer.Name, Addresses: peer.Addresses}
+		var pins []netip.Prefix
+		for item, text := range peer.From {
+			pin, err := ParsePin(text)
+			if err != nil {
+				return nil, at.wrong(&FieldError{Member: i, Field: "from", Item: item, Err: err})
+			}
+			pins = append(pins, pin)
+		}
+		members[i] = Member{ID: id, Name: peer.Name, Addresses: peer.Addresses, From: pins, Limits: peer.Limits}
 	}
 	list, err := New(members...)
 	if err != nil {
@@ -126,7 +137,11 @@ func (l *List) Save(path string) error {
 func encode(t *table) ([]byte, error) {
 	var doc document
 	for _, m := range t.sorted {
-		doc.Peer = append(doc.Peer, entry{ID: m.ID.String(), Name: m.Name, Addresses: m.Addresses})
+		e := entry{ID: m.ID.String(), Name: m.Name, Addresses: m.Addresses, Limits: m.Limits}
+		for _, pin := range m.From {
+			e.From = append(e.From, pinText(pin))
+		}
+		doc.Peer = append(doc.Peer, e)
 	}
 	content := bytes.NewBufferString("# The peers that may connect to this node.\n\n")
 	if len(doc.Peer) == 0 {

@@ -3,6 +3,7 @@ package allowlist
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"unicode"
 	"unicode/utf8"
@@ -10,11 +11,19 @@ import (
 	"github.com/parley-p2p/parley/identity"
 )
 
-// Limits of a list.
 const (
-	MaxMembers   = 10_000
-	MaxAddresses = 16 // of one member
-	MaxName      = 64 // bytes
+	// MaxMembers bounds the members of a list. A change beyond it is refused with
+	// [ErrTooMany].
+	MaxMembers = 10_000
+	// MaxAddresses bounds the addresses of one member. One with more is refused
+	// with a *[FieldError].
+	MaxAddresses = 16
+	// MaxPins bounds Member.From. A member with more is refused with a
+	// *[FieldError].
+	MaxPins = 16
+	// MaxName bounds the name of a member, in bytes. A longer one is refused with a
+	// *[FieldError].
+	MaxName = 64
 )
 
 // Member is a peer that may connect.
@@ -27,6 +36,12 @@ type Member struct {
 	// Addresses say where to dial the peer: see [ParseAddress]. In a list they
 	// are multiaddrs without a trailing /p2p part. Empty: the peer dials us.
 	Addresses []string
+	// From pins the peer to places: it is let in from these IP addresses alone, and
+	// dialled nowhere else. A single address is a prefix of full length. Empty: it
+	// may be anywhere. In a list they have the form of [ParsePin]. At most MaxPins.
+	From []netip.Prefix
+	// Limits are the peer's own; zero fields mean the node's defaults.
+	Limits Limits
 }
 
 // String is the member's name, or its ID where it has none.
@@ -39,14 +54,16 @@ func (m Member) String() string {
 
 func (m Member) clone() Member {
 	m.Addresses = slices.Clone(m.Addresses)
+	m.From = slices.Clone(m.From)
 	return m
 }
 
 func (m Member) equal(other Member) bool {
-	return m.ID == other.ID && m.Name == other.Name && slices.Equal(m.Addresses, other.Addresses)
+	return m.ID == other.ID && m.Name == other.Name && m.Limits == other.Limits &&
+		slices.Equal(m.Addresses, other.Addresses) && slices.Equal(m.From, other.From)
 }
 
-// checked returns the member with its addresses converted, or a [FieldError]
+// checked returns the member with its addresses and pins converted, or a [FieldError]
 // about the member of that index.
 func (m Member) checked(index int) (Member, error) {
 	if m.ID.IsZero() {
@@ -69,6 +86,23 @@ func (m Member) checked(index int) (Member, error) {
 		}
 	}
 	m.Addresses = addresses
+	if len(m.From) > MaxPins {
+		return Member{}, &FieldError{Member: index, Field: "from", Err: fmt.Errorf("%d are too many, at most %d", len(m.From), MaxPins)}
+	}
+	var pins []netip.Prefix
+	for i, pin := range m.From {
+		pin, err := checkPin(pin)
+		if err != nil {
+			return Member{}, &FieldError{Member: index, Field: "from", Item: i, Err: err}
+		}
+		if !slices.Contains(pins, pin) {
+			pins = append(pins, pin)
+		}
+	}
+	m.From = pins
+	if field, err := m.Limits.check(); err != nil {
+		return Member{}, &FieldError{Member: index, Field: field, Err: err}
+	}
 	return m, nil
 }
 
