@@ -98,7 +98,7 @@ func (h *Handler) Exchanges() []Exchange {
 // of; nil when the handler is closed.
 func (h *Handler) Peers() []PeerStatus {
 	var views []fsm.PeerView
-	h.lookOrNothing(func(m *fsm.Machine) { views = m.Peers() })
+	h.lookOrNothing(func(m *fsm.Machine) { views = m.Peers(time.Now()) })
 	var all []PeerStatus
 	for _, v := range views {
 		all = append(all, PeerStatus{

@@ -79,7 +79,7 @@ func (m *Machine) connected(now time.Time, in Connected) {
 		p.dialing = false
 	}
 	m.touch(p)
-	if !p.listed {
+	if !p.listed || !m.keptOut(p.id, now).IsZero() {
 		m.hangUp(c, false)
 		return
 	}
@@ -283,16 +283,22 @@ func (m *Machine) hangUp(c *connection, graceful bool) {
 
 func (m *Machine) disconnect(c *connection, how Disconnect) {
 	if c.state == ConnUp {
-		c.state, c.leaving = ConnClosing, how.Graceful
-		c.held = nil
-		m.wakeAt(&c.timer, time.Time{})
-		if !how.Graceful { // nothing more goes to the peer, not even what this turn had for it
-			m.ready.Actions = slices.DeleteFunc(m.ready.Actions, func(a Action) bool {
-				s, ok := a.(Send)
-				return ok && s.Conn == c.id
-			})
-		}
+		m.closing(c, how.Graceful)
 		m.act(how)
+	}
+}
+
+// closing marks a connection that the P2P protocol closes. Unless that is done
+// gracefully nothing more goes to the peer, not even what this turn had for it.
+func (m *Machine) closing(c *connection, graceful bool) {
+	c.state, c.leaving = ConnClosing, graceful
+	c.held = nil
+	m.wakeAt(&c.timer, time.Time{})
+	if !graceful {
+		m.ready.Actions = slices.DeleteFunc(m.ready.Actions, func(a Action) bool {
+			s, ok := a.(Send)
+			return ok && s.Conn == c.id
+		})
 	}
 }
 
@@ -302,17 +308,6 @@ func (m *Machine) refused(s *stream) bool {
 		send, ok := a.(Send)
 		return ok && send.Stream == s.id && (send.Frame.Kind == wire.Nack || send.Frame.Kind == wire.Reject)
 	})
-}
-
-// violate blames the peer for breaking a rule, and disconnects it at once.
-func (m *Machine) violate(now time.Time, c *connection, rule string) {
-	if c.state == ConnUp {
-		m.stats.Violations++
-		m.notice(Notice{Kind: Violation, Peer: c.peer.id, Address: c.address, Detail: rule, Time: now})
-		m.disconnect(c, Disconnect{Conn: c.id, Shun: true})
-		c.peer.failures = max(c.peer.failures, 1)
-		m.touch(c.peer)
-	}
 }
 
 // moved notes that the connection proved to be of use.

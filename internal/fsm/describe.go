@@ -34,6 +34,8 @@ func Describe(key, value []byte, peer func(Peer) string) string {
 		l.inbound(r.ins[0])
 	case outboundKey:
 		l.outbound(r.outs[0])
+	case blameKey:
+		l.blame(r.m.blamed[Peer(key[1:])])
 	}
 	return l.String()
 }
@@ -64,6 +66,10 @@ func (l *line) dialerSide(d *dialerSide) {
 	if d.halt != nil {
 		l.add(", %v", d.halt)
 	}
+}
+
+func (l *line) blame(b *blame) {
+	l.add("%s broke the protocol %d times, last: %s; kept out until %s", l.peer(b.peer), b.count, b.rule, b.until.UTC().Format(time.RFC3339))
 }
 
 func (l *line) responderSide(r *responderSide) {

@@ -117,7 +117,7 @@ func (n *node) wantViolation(why string) {
 	n.t.Helper()
 	n.wantNotice(why, Violation)
 	for _, a := range n.ready.Actions {
-		if d, ok := a.(Disconnect); ok && !d.Graceful {
+		if s, ok := a.(Shun); ok && s.Until.After(n.now) {
 			return
 		}
 	}

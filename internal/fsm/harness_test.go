@@ -33,7 +33,7 @@ func testConfig() Config {
 	return Config{
 		Self: us, Jitter: func() float64 { return 0.5 },
 		IdleTimeout: 5 * second, DisconnectionTimeout: 60 * second, AckTimeout: 10 * second,
-		RetryMin: second, RetryMax: 30 * second, PollMax: 300 * second,
+		RetryMin: second, RetryMax: 30 * second, PollMax: 300 * second, KeepOutMax: time.Hour, ExchangesPerSecond: 1000, BytesPerSecond: 64 << 20,
 		MaxMessageSize: 1 << 20, MaxQueuedPerPeer: 100, MaxQueued: 200, MaxOpenPerPeer: 100, MaxOpen: 200,
 		MaxStoredPerPeer: 4 << 20, MaxStored: 8 << 20, MaxStreams: 8, History: 100, HistoryAge: 24 * time.Hour,
 	}
@@ -75,7 +75,7 @@ func newNodeOf(t testing.TB, m *Machine) *node {
 // connectedNode has alice on its list, and a connection that it dialled.
 func connectedNode(t testing.TB, change ...func(*Config)) (*node, Conn) {
 	n := newNode(t, change...)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	return n, n.connect(alice, true)
 }
 

@@ -51,6 +51,12 @@ type (
 		Call Call
 		Peer Peer
 	}
+	// Pardon lets a peer in that was kept out for breaking the protocol: the
+	// operator's word.
+	Pardon struct {
+		Call Call
+		Peer Peer
+	}
 	// Forget drops a reply that its dialer never fetched: the operator's word.
 	Forget struct {
 		Call Call
@@ -60,8 +66,12 @@ type (
 
 // What the allow list says.
 type (
-	// Listed admits a peer; what was suspended goes on.
-	Listed struct{ Peer Peer }
+	// Listed admits a peer; what was suspended goes on. For one that is admitted
+	// already, its limits or its addresses have changed.
+	Listed struct {
+		Peer   Peer
+		Limits Limits
+	}
 	// Unlisted shuts a peer out; what is open with it is suspended.
 	Unlisted struct{ Peer Peer }
 	// Everyone admits every peer.
@@ -86,6 +96,14 @@ type (
 		Clean bool
 		// Err is why it ended; nil when either side closed it in order.
 		Err error
+	}
+	// Violated is a rule of the protocol broken by the peer of a connection, in
+	// what the machine never gets to see: a frame that can't be read. The P2P
+	// protocol has closed all connections with the peer and lets none in until it
+	// hears, by Shun, for how long. Disconnected follows.
+	Violated struct {
+		Conn Conn
+		Rule string // nothing that the peer sent
 	}
 	// DialFailed ends a Dial that brought no connection.
 	DialFailed struct {
@@ -133,12 +151,14 @@ func (Taken) input()        {}
 func (Commit) input()       {}
 func (Hangup) input()       {}
 func (Renew) input()        {}
+func (Pardon) input()       {}
 func (Forget) input()       {}
 func (Listed) input()       {}
 func (Unlisted) input()     {}
 func (Everyone) input()     {}
 func (Connected) input()    {}
 func (Disconnected) input() {}
+func (Violated) input()     {}
 func (DialFailed) input()   {}
 func (Arrived) input()      {}
 func (Offered) input()      {}
@@ -150,11 +170,12 @@ func (Tick) input()         {}
 // never stepped: the P2P protocol's notices pass the machine by.
 type Notice struct {
 	Kind    NoticeKind
-	Peer    Peer   // empty when it isn't known
-	Address string // empty when it isn't known
-	Name    Name   // the exchange concerned, if one is
-	Detail  string // the rule broken, the limit hit, the error: never a payload
-	Count   int    // how many, since notices of one kind and peer are put together; 0 counts as 1
+	Peer    Peer      // empty when it isn't known
+	Address string    // empty when it isn't known
+	Name    Name      // the exchange concerned, if one is
+	Detail  string    // the rule broken, the limit hit, the error: never a payload
+	Until   time.Time // of a Violation: the peer is kept out until then
+	Count   int       // how many, since notices of one kind and peer are put together; 0 counts as 1
 	Time    time.Time
 }
 
@@ -174,6 +195,8 @@ const (
 	PeerDiffers                             // the peer means another exchange by a number that is known here
 	PeerLostJournal                         // the peer denies what it had acknowledged
 	JournalTrouble                          // nothing can be stored: nothing more is accepted
+	PeerLimited                             // a peer reached a limit of its own, Detail says which: told once until it has kept below it for a minute
+	AllowListTrouble                        // the allow list's file can't be read: the list stays as it was
 )
 
 // CallOf is the call that an input waits to have answered; 0 for none.
@@ -190,6 +213,8 @@ func CallOf(in Input) Call {
 	case Commit:
 		return in.Call
 	case Renew:
+		return in.Call
+	case Pardon:
 		return in.Call
 	case Forget:
 		return in.Call
@@ -216,6 +241,9 @@ func WithCall(in Input, call Call) Input {
 		in.Call = call
 		return in
 	case Renew:
+		in.Call = call
+		return in
+	case Pardon:
 		in.Call = call
 		return in
 	case Forget:

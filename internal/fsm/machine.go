@@ -19,12 +19,15 @@ type Config struct {
 	AckTimeout           time.Duration
 	RetryMin, RetryMax   time.Duration
 	PollMax              time.Duration
+	KeepOutMax           time.Duration
 
 	MaxMessageSize              int64
 	MaxQueuedPerPeer, MaxQueued int
 	MaxOpenPerPeer, MaxOpen     int
 	MaxStoredPerPeer, MaxStored int64
-	MaxStreams                  int // opened by this node, of one connection
+	ExchangesPerSecond          int   // begun by one peer
+	BytesPerSecond              int64 // of their requests
+	MaxStreams                  int   // opened by this node, of one connection
 	History                     int
 	HistoryAge                  time.Duration
 }
@@ -42,6 +45,7 @@ type Machine struct {
 	keys      map[key]keyed          // idempotency keys of made and of history
 	conns     map[Conn]*connection
 	streams   map[Stream]*stream
+	blamed    map[Peer]*blame
 	outbox    outbox
 	history   history
 	room      room
@@ -70,6 +74,7 @@ func New(config Config) *Machine {
 		keys:      map[key]keyed{},
 		conns:     map[Conn]*connection{},
 		streams:   map[Stream]*stream{},
+		blamed:    map[Peer]*blame{},
 	}
 	m.outbox.init()
 	m.history.init()
@@ -96,10 +101,12 @@ func (m *Machine) Step(now time.Time, in Input) {
 		m.hangup(in.Peer)
 	case Renew:
 		m.renewByOperator(now, in)
+	case Pardon:
+		m.pardonByOperator(in)
 	case Forget:
 		m.forget(now, in)
 	case Listed:
-		m.listed(now, m.peer(in.Peer))
+		m.listed(now, m.peer(in.Peer), in.Limits)
 	case Unlisted:
 		m.unlisted(now, m.peer(in.Peer))
 	case Everyone:
@@ -108,6 +115,8 @@ func (m *Machine) Step(now time.Time, in Input) {
 		m.connected(now, in)
 	case Disconnected:
 		m.disconnected(now, in)
+	case Violated:
+		m.violated(now, in)
 	case DialFailed:
 		m.dialFailed(now, in)
 	case Arrived:
@@ -172,6 +181,7 @@ func (m *Machine) peer(id Peer) *peer {
 	p := m.peers[id]
 	if p == nil {
 		p = newPeer(id)
+		p.limits = m.config.limits(Limits{})
 		p.listed = m.everyone
 		m.peers[id] = p
 	}

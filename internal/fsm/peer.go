@@ -11,6 +11,8 @@ type peer struct {
 	id        Peer
 	listed    bool // on the allow list
 	isTouched bool
+	limits    Limits
+	pace      pace
 	conns     []*connection
 	addresses []string // as last given with a request; empty: what the allow list says
 
@@ -97,9 +99,12 @@ func (m *Machine) tend(now time.Time, p *peer) {
 
 func (m *Machine) tendDial(now time.Time, p *peer) {
 	wanted, most := m.wants(p)
+	until := m.keptOut(p.id, now)
 	switch {
 	case !wanted:
 		m.wakeAt(&p.redial, time.Time{})
+	case !until.IsZero():
+		m.wakeAt(&p.redial, until)
 	case p.dialing:
 	case p.failures == 0:
 		m.dial(p)
@@ -147,7 +152,8 @@ func (m *Machine) dialFailed(now time.Time, in DialFailed) {
 }
 
 // listed admits a peer: what was suspended goes on where it stood.
-func (m *Machine) listed(now time.Time, p *peer) {
+func (m *Machine) listed(now time.Time, p *peer, limits Limits) {
+	m.setLimits(now, p, limits)
 	p.failures, p.responder.unreachable = 0, false // there may be a new address
 	m.touch(p)
 	if p.listed {
@@ -193,7 +199,7 @@ func (m *Machine) unlisted(now time.Time, p *peer) {
 func (m *Machine) admitEveryone(now time.Time) {
 	m.everyone = true
 	for _, p := range m.inOrder() {
-		m.listed(now, p)
+		m.listed(now, p, Limits{})
 	}
 }
 

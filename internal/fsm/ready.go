@@ -69,7 +69,13 @@ type (
 	Disconnect struct {
 		Conn     Conn
 		Graceful bool
-		Shun     bool // the peer broke the protocol: it is kept out for a while
+	}
+	// Shun keeps a peer out that broke the protocol, in both directions, until a
+	// moment of the wall clock, and closes all connections with it at once:
+	// answered by Disconnected for each. The zero time lets it in again.
+	Shun struct {
+		Peer  Peer
+		Until time.Time
 	}
 )
 
@@ -78,6 +84,7 @@ func (Send) action()       {}
 func (Accept) action()     {}
 func (Reset) action()      {}
 func (Disconnect) action() {}
+func (Shun) action()       {}
 
 // Answer settles a Call.
 type Answer struct {

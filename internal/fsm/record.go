@@ -17,6 +17,7 @@ import (
 //	'h' serial(8)     an ended exchange, without payloads
 //	'i' tag(16) peer  an exchange that the peer made, open
 //	'o' tag(16)       an exchange that this node made: open, or its end not committed
+//	'v' peer          a peer that broke the protocol, and until when it is kept out
 //
 // Numbers are varints, texts and hashes carry their length, times are wall
 // milliseconds (0: none), flags are a varint of bits.
@@ -26,6 +27,7 @@ const (
 	historyKey   = 'h'
 	inboundKey   = 'i'
 	outboundKey  = 'o'
+	blameKey     = 'v'
 
 	recordVersion = 1
 )
@@ -35,6 +37,7 @@ func (r *responderSide) mark() *bool { return &r.unsaved }
 func (x *outbound) mark() *bool      { return &x.unsaved }
 func (y *inbound) mark() *bool       { return &y.unsaved }
 func (r *remembered) mark() *bool    { return &r.unsaved }
+func (b *blame) mark() *bool         { return &b.unsaved }
 
 func (b *Batch) put(key, value []byte) { b.Records = append(b.Records, Record{key, value}) }
 
@@ -116,6 +119,20 @@ func (r *remembered) save(b *Batch) {
 	e.text(r.Reason)
 	e.numbers(flags(r.Acknowledged, r.Taken, r.PossiblySeen))
 	b.put(k, e)
+}
+
+func (b *blame) save(batch *Batch) {
+	b.unsaved = false
+	k := append([]byte{blameKey}, b.peer...)
+	if b.over {
+		batch.put(k, nil)
+		return
+	}
+	e := encode(64)
+	e.numbers(b.count)
+	e.times(b.until)
+	e.text(b.rule)
+	batch.put(k, e)
 }
 
 func haltCode(err error) uint64 {

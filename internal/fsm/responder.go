@@ -100,10 +100,7 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 		m.violate(now, s.conn, "a request in a lane whose last one is unanswered")
 	case m.got[Name{p.id, f.Tag}] != nil:
 		m.violate(now, s.conn, "a tag that is open under another sequence")
-	case !m.room.forRequest(m.config, r, int64(f.Size)):
-		m.spend(s, unread)
-		m.stats.NacksSent++
-		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfRequest, Epoch: f.Epoch, Seq: f.Seq, Delay: wire.NoRoom, RetryAfter: m.config.RetryMin}, Payload{})
+	case !m.mayTake(now, s, f, unread):
 	case f.Kind == wire.Resume:
 		m.receive(now, s, f)
 		m.send(s, wire.Frame{Kind: wire.Continue, Epoch: f.Epoch, Seq: f.Seq}, Payload{})
@@ -111,6 +108,24 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 		y = m.receive(now, s, f)
 		m.payloadArrived(now, s, y, payload, unread)
 	}
+}
+
+// mayTake reports whether there is room for a request, and whether its peer may
+// begin one now. Otherwise the peer is told when to try again, and nothing of the
+// request is read.
+func (m *Machine) mayTake(now time.Time, s *stream, f *wire.Frame, unread bool) bool {
+	p, size := s.conn.peer, int64(f.Size)
+	var wait time.Duration
+	over := m.room.forRequest(&m.config, p, size)
+	if over == none {
+		over, wait = m.inTime(now, p, size)
+	}
+	if over == none {
+		return true
+	}
+	m.spend(s, unread)
+	m.turnAway(now, s, f, over, wait)
+	return false
 }
 
 // receive reserves room for a request whose payload is awaited.
@@ -238,8 +253,12 @@ func (m *Machine) refuseUnread(now time.Time, s *stream, f *wire.Frame) {
 		m.violate(now, s.conn, "a tag that is open under another sequence")
 		return
 	}
-	if len(p.responder.open) >= m.config.MaxOpenPerPeer {
-		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfRequest, Epoch: f.Epoch, Seq: f.Seq, Delay: wire.NoRoom, RetryAfter: m.config.RetryMin}, Payload{})
+	if len(p.responder.open) >= p.limits.MaxOpen {
+		m.turnAway(now, s, f, tooManyOpen, 0)
+		return
+	}
+	if over, wait := m.inTime(now, p, 0); over != none { // each is written down
+		m.turnAway(now, s, f, over, wait)
 		return
 	}
 	y := &inbound{

@@ -140,13 +140,22 @@ func (m *Machine) cancelArrived(now time.Time, s *stream, f *wire.Frame) {
 		m.mismatch(now, s, f, y.name)
 		return
 	}
+	if y == nil && !r.ended.has(f.Seq) { // what was never known is written down too
+		if over, wait := m.inTime(now, p, 0); over != none {
+			m.turnAway(now, s, f, over, wait)
+			return
+		}
+	}
 	if y != nil {
 		m.endInbound(now, y, Abandoned)
 	}
 	if r.ended.add(f.Seq, f.Seq) {
 		m.save(r)
+		m.endsUnsynced = true
 	}
-	m.sync()
+	if m.endsUnsynced { // else it is on disk already
+		m.sync()
+	}
 	s.conn.useful = true
 	m.send(s, wire.Frame{Kind: wire.Ack, Of: wire.OfCancel, Epoch: f.Epoch, Seq: f.Seq}, Payload{})
 }

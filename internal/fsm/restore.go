@@ -43,6 +43,9 @@ func (r *Restorer) Record(k, value []byte) error {
 		r.inbound(rest, d)
 	case outboundKey:
 		r.outbound(rest, d)
+	case blameKey:
+		b := &blame{peer: Peer(rest), count: d.number(), until: d.time(), rule: d.text()}
+		r.m.blamed[b.peer] = b
 	default:
 		d.fail()
 	}
@@ -191,6 +194,7 @@ func (r *Restorer) Done(now time.Time) *Machine {
 		m.enterInbound(y)
 	}
 	m.trimHistory(now)
+	m.keepOutAgain(now)
 	for _, p := range m.inOrder() {
 		m.touch(p)
 	}

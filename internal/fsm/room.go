@@ -25,16 +25,30 @@ func (m *Machine) SetFull(now time.Time, full bool) {
 	m.room.full = full
 }
 
-// forRequest reports whether a peer's request can be stored.
-func (r *room) forRequest(c Config, side *responderSide, size int64) bool {
-	return !r.full && (len(side.open) == 0 ||
-		len(side.open) < c.MaxOpenPerPeer && side.stored+size <= c.MaxStoredPerPeer &&
-			r.open < c.MaxOpen && r.requestBytes+size <= c.MaxStored)
+// forRequest is what keeps a peer's request from being stored; none: nothing.
+func (r *room) forRequest(c *Config, p *peer, size int64) limit {
+	side := &p.responder
+	switch {
+	case r.full:
+		return diskFull
+	case len(side.open) == 0:
+		return none
+	case len(side.open) >= p.limits.MaxOpen:
+		return tooManyOpen
+	case side.stored+size > p.limits.MaxStored:
+		return tooManyBytes
+	case r.open >= c.MaxOpen:
+		return tooManyOpenInTotal
+	case r.requestBytes+size > c.MaxStored:
+		return tooManyBytesInTotal
+	}
+	return none
 }
 
 // forReply reports whether a peer's reply can be stored.
-func (r *room) forReply(c Config, side *dialerSide, size int64) bool {
-	return !r.full && (side.stored == 0 || side.stored+size <= c.MaxStoredPerPeer && r.replyBytes+size <= c.MaxStored)
+func (r *room) forReply(c *Config, p *peer, size int64) bool {
+	stored := p.dialer.stored
+	return !r.full && (stored == 0 || stored+size <= p.limits.MaxStored && r.replyBytes+size <= c.MaxStored)
 }
 
 // key is an idempotency key: its scope is the peer that the request is for.

@@ -78,7 +78,7 @@ func TestTheSideThatDialledClosesAnIdleConnection(t *testing.T) {
 
 func TestWithoutAnIdleTimeTheConnectionClosesWithTheLastAcknowledgement(t *testing.T) {
 	n := newNode(t, func(c *Config) { c.IdleTimeout = 0 })
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	n.request(1, "")
 	c := n.connect(alice, true)
 	n.arrive(c, 2, n.welcome(0), n.reply(1))
@@ -204,7 +204,7 @@ func TestAPeerOffTheListIsDisconnectedAndItsExchangesSuspended(t *testing.T) {
 	n.wantDone("nothing goes to it")
 	n.step(Connected{Conn: 9, Peer: alice})
 	n.wantDone("nor comes from it", Disconnect{Conn: 9})
-	n.step(broken(9), Listed{alice})
+	n.step(broken(9), Listed{Peer: alice})
 	n.wantDone("it goes on", Dial{Peer: alice})
 	n.wantTold("it goes on", "request 1")
 }
@@ -214,7 +214,7 @@ func TestAPeerThatBrokeARuleIsNotDialledAtOnce(t *testing.T) {
 	n.request(1, "")
 	n.arrive(c, 2, n.ackCancel(1))
 	n.wantViolation("an acknowledgement of what was never said")
-	n.wantDone("and nothing else", Disconnect{Conn: c, Shun: true})
+	n.wantDone("and nothing else", Shun{Peer: alice, Until: morning.Add(second)})
 	n.step(broken(c))
 	n.wantDone("it may cool off")
 	n.wait(2 * second)
@@ -231,19 +231,19 @@ func TestAHangupIsNotUndoneAtOnce(t *testing.T) {
 func TestEveryoneIsAdmittedWhereNoListIsKept(t *testing.T) {
 	n := newNode(t)
 	n.request(1, "")
-	n.step(Listed{bob}, Everyone{})
+	n.step(Listed{Peer: bob}, Everyone{})
 	n.request(2, "")
 	n.wantDone("also who was never listed", Dial{Peer: alice})
 	n.step(Unlisted{alice})
 	n.wantNothing("there is no list to be off")
-	if peers := n.m.Peers(); len(peers) != 1 || !peers[0].Listed || peers[0].Made != 1 || !peers[0].Dialing {
+	if peers := n.m.Peers(n.now); len(peers) != 1 || !peers[0].Listed || peers[0].Made != 1 || !peers[0].Dialing {
 		t.Fatalf("peers %+v", peers)
 	}
 }
 
 func TestDisconnectAllClosesEverything(t *testing.T) {
 	n, c := connectedNode(t)
-	n.step(Listed{bob})
+	n.step(Listed{Peer: bob})
 	d := n.connect(bob, false)
 	if got := n.m.DisconnectAll(); len(got) != 2 || got[0] != (Disconnect{Conn: c}) || got[1] != (Disconnect{Conn: d}) {
 		t.Fatalf("did %v", got)

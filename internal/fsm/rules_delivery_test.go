@@ -64,7 +64,7 @@ func TestUnansweredRequestsComeFirstAfterARestartInOrderOfArrival(t *testing.T) 
 	n.answer(3)
 	n.restart(true)
 	n.wantTold("the peer isn't on the list yet")
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	c, _ = n.accept(alice)
 	n.arrive(c, n.stream(), request(4, "d"))
 	n.wantTold("before what is new", "request 2 again", "request 1 again possibly seen", "request 4")
@@ -72,7 +72,7 @@ func TestUnansweredRequestsComeFirstAfterARestartInOrderOfArrival(t *testing.T) 
 
 func TestADeadlineOutlivesARestart(t *testing.T) {
 	n := newNode(t)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	o := n.outgoing(1, "")
 	o.Deadline = n.now.Add(time.Minute)
 	n.step(Enqueue{Requests: []Outgoing{o}})
@@ -121,7 +121,7 @@ func TestAnIdempotencyKeyNamesTheSameExchange(t *testing.T) {
 	n.arrive(c, 2, n.reply(1))
 	n.step(Commit{Name: made(1)})
 	n.restart(false)
-	n.step(Listed{alice}, Enqueue{Call: 1, Requests: []Outgoing{keyed(4, 1)}})
+	n.step(Listed{Peer: alice}, Enqueue{Call: 1, Requests: []Outgoing{keyed(4, 1)}})
 	if names := n.ready.Answers[0].Names; names[0] != made(1) {
 		t.Fatalf("made %v, though history knows the key", names)
 	}
@@ -151,7 +151,7 @@ func TestRequestsAreTakenAllOrNone(t *testing.T) {
 	absent.Dialable = false
 	enqueue("to itself", ErrSelf, to(us, 1))
 	enqueue("bob isn't listed", ErrNotListed, to(alice, 1), to(bob, 2))
-	n.step(Listed{bob})
+	n.step(Listed{Peer: bob})
 	enqueue("nowhere to dial", ErrNoAddress, absent)
 	enqueue("more than a peer's", ErrQueueFull, to(alice, 1), to(alice, 2), to(alice, 3))
 	enqueue("more than there is room", ErrQueueFull, to(alice, 1), to(alice, 2), to(bob, 3), to(bob, 4))
@@ -235,14 +235,14 @@ func TestExchangesAreListedOldestFirst(t *testing.T) {
 
 func TestTheAddressesOfAPeerOutliveARestart(t *testing.T) {
 	n := newNode(t)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	o := n.outgoing(1, "")
 	o.Addresses = []string{"/ip4/10.0.0.7/tcp/4001"}
 	n.step(Enqueue{Requests: []Outgoing{o}})
 	n.restart(true)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	n.wantDone("where it was given", Dial{Peer: alice, Addresses: o.Addresses})
-	if got := n.m.Peers()[0].Address; got != o.Addresses[0] {
+	if got := n.m.Peers(n.now)[0].Address; got != o.Addresses[0] {
 		t.Fatalf("address %q", got)
 	}
 }

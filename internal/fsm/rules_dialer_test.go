@@ -24,7 +24,7 @@ func TestNoRequestLeavesBeforeSentIsDurable(t *testing.T) {
 
 func TestMarksAsSentWithTheRequestItselfWhileItDials(t *testing.T) {
 	n := newNode(t)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	n.request(1, "")
 	n.connect(alice, true)
 	n.wantSent("connected", "HELLO", "REQUEST 1")
@@ -43,7 +43,7 @@ func TestLaterAttemptsBeginWithResume(t *testing.T) {
 	n.arrive(c, 4, n.goAhead(1))
 	n.wantSent("the responder hasn't got it", "REQUEST 1")
 	n.restart(true)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	n.connect(alice, true)
 	n.wantSent("after a crash", "HELLO", "RESUME 1")
 }
@@ -150,7 +150,7 @@ func TestCancelGoesOutAgainUntilItIsConfirmed(t *testing.T) {
 		n.wantSent("on every connection", "HELLO", "CANCEL 1")
 		n.arrive(c, n.m.lastStream, confirmed.with(n))
 		n.wantState(confirmed.by, 1, Cancelled)
-		if open := n.m.Peers()[0].Made; open != 0 {
+		if open := n.m.Peers(n.now)[0].Made; open != 0 {
 			t.Fatalf("confirmed by %s, %d are open", confirmed.by, open)
 		}
 	}

@@ -160,10 +160,10 @@ func TestSignsOfAnOldJournalHalt(t *testing.T) {
 		n.arrive(c, 3, n.reply(1))
 		n.wantNothing("replies aren't answered meanwhile")
 		n.restart(true)
-		n.step(Listed{alice})
+		n.step(Listed{Peer: alice})
 		n.wantDone("halted after a restart as well")
 		n.wantState("halted after a restart as well", 1, Halted)
-		if got := n.m.Peers()[0].Halt; got != sign.err {
+		if got := n.m.Peers(n.now)[0].Halt; got != sign.err {
 			t.Fatalf("%s: %v", sign.what, got)
 		}
 		n.step(Renew{Call: 1, Peer: alice})

@@ -12,7 +12,7 @@ import (
 // askedNode has a connection that alice dialled and greeted.
 func askedNode(t testing.TB, change ...func(*Config)) (*node, Conn, Stream) {
 	n := newNode(t, change...)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	c, s := n.accept(alice)
 	return n, c, s
 }
@@ -32,7 +32,7 @@ func TestARequestIsDurableBeforeItIsAcknowledged(t *testing.T) {
 
 func TestARequestIsHeldBackUntilItsHello(t *testing.T) {
 	n := newNode(t)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	c := n.connect(alice, false)
 	n.arrive(c, 3, request(1, "a"))
 	n.wantSent("on another stream than HELLO")
@@ -45,13 +45,13 @@ func TestARequestIsHeldBackUntilItsHello(t *testing.T) {
 
 func TestARequestWhoseHelloNeverComesIsAViolation(t *testing.T) {
 	n := newNode(t)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	c := n.connect(alice, false)
 	n.arrive(c, 3, request(1, "a"))
 	n.wait(10 * second)
 	n.wantViolation("no HELLO for 10 s")
 	n = newNode(t)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	c = n.connect(alice, false)
 	n.arrive(c, 3, request(1, "a"), cancel(1))
 	n.wantNothing("a request and its cancel")
@@ -240,7 +240,7 @@ func TestLimitsAnswerNackAndLeaveEveryPeerOne(t *testing.T) {
 	n.wantSent("the limit", "NACK of REQUEST 2")
 	n.arrive(c, n.stream(), resume(2, "b").with(huge))
 	n.wantSent("never", "REJECT TOO_LARGE of REQUEST 2")
-	n.step(Listed{bob})
+	n.step(Listed{Peer: bob})
 	c = n.connect(bob, false)
 	n.arrive(c, n.stream(), hello(theirEpoch, 1), request(1, "a"))
 	n.wantSent("bob's reserve", "WELCOME", "ACK of REQUEST 1")
@@ -269,7 +269,7 @@ func TestTooLargeIsRecordedUntilTheDialerKnows(t *testing.T) {
 	n.arrive(c, s, resume(1, "a").with(huge))
 	n.wantSent("5 MiB", "REJECT TOO_LARGE of REQUEST 1")
 	n.restart(true)
-	n.step(Listed{alice})
+	n.step(Listed{Peer: alice})
 	c, s = n.accept(alice)
 	n.arrive(c, s, resume(1, "a").with(huge))
 	n.wantSent("the same after a crash", "REJECT TOO_LARGE of REQUEST 1")

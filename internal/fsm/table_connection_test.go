@@ -33,37 +33,37 @@ closing of its connection. Records are named by what they are about. Written by 
 
 func connectionScenes() []state {
 	dialled := func(n *node) *scene {
-		n.step(Listed{alice})
+		n.step(Listed{Peer: alice})
 		s := &scene{number: 1, conn: n.connect(alice, true), bound: 2, other: 101}
 		n.request(1, "lane")
 		return s
 	}
 	idle := func(n *node) *scene { s := dialled(n); n.arrive(s.conn, s.bound, n.welcome(0), n.reply(1)); return s }
 	accepted := func(n *node) *scene {
-		n.step(Listed{alice})
+		n.step(Listed{Peer: alice})
 		s := &scene{number: 1, other: 101}
 		s.conn, s.bound = n.accept(alice)
 		return s
 	}
 	return []state{
-		{"", "disconnected", func(n *node) *scene { n.step(Listed{alice}); return &scene{number: 1} }},
+		{"", "disconnected", func(n *node) *scene { n.step(Listed{Peer: alice}); return &scene{number: 1} }},
 		{"", "disconnected, to be dialled again", func(n *node) *scene {
-			n.step(Listed{alice})
+			n.step(Listed{Peer: alice})
 			n.request(1, "lane")
 			n.step(DialFailed{Peer: alice, Err: errAbsent})
 			return &scene{number: 1}
 		}},
 		{"", "disconnected, off the list", func(n *node) *scene { n.m.peer(alice); return &scene{number: 1} }},
-		{"", "dialing", func(n *node) *scene { n.step(Listed{alice}); n.request(1, "lane"); return &scene{number: 1} }},
+		{"", "dialing", func(n *node) *scene { n.step(Listed{Peer: alice}); n.request(1, "lane"); return &scene{number: 1} }},
 		{"ConnUp", "connected, dialled here, an exchange is open", dialled},
 		{"", "connected, dialled here, idle", idle},
 		{"", "connected, dialled by the peer, idle", accepted},
 		{"", "connected, dialled by the peer, no HELLO yet", func(n *node) *scene {
-			n.step(Listed{alice})
+			n.step(Listed{Peer: alice})
 			return &scene{number: 1, conn: n.connect(alice, false), bound: n.stream(), other: 101}
 		}},
 		{"", "connected, a request is held back for HELLO", func(n *node) *scene {
-			n.step(Listed{alice})
+			n.step(Listed{Peer: alice})
 			s := &scene{number: 1, conn: n.connect(alice, false), bound: n.stream(), other: 101}
 			n.arrive(s.conn, s.bound, request(1, "lane"))
 			return s
@@ -86,7 +86,7 @@ func connectionEvents() []event {
 		return Enqueue{Call: 1, Requests: []Outgoing{o}}
 	})
 	does("Hangup", func(*scene) Input { return Hangup{alice} })
-	does("Listed", func(*scene) Input { return Listed{alice} })
+	does("Listed", func(*scene) Input { return Listed{Peer: alice} })
 	does("Everyone", func(*scene) Input { return Everyone{} })
 	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })

@@ -36,7 +36,7 @@ func dialerScenes() []state {
 	// begin makes the subject, with a deadline, on a connection or without one.
 	begin := func(n *node, number int, connected bool) *scene {
 		n.m.config.DisconnectionTimeout = 24 * hour // which isn't what this is about
-		n.step(Listed{alice})
+		n.step(Listed{Peer: alice})
 		s := &scene{number: number, other: 101}
 		if connected {
 			s.conn = n.connect(alice, true)
@@ -66,7 +66,7 @@ func dialerScenes() []state {
 		{"Queued", "queued", func(n *node) *scene { s := begin(n, 2, true); s.bound = 0; return s }},
 		{"", "queued, its stream is awaited", func(n *node) *scene {
 			n.m.config.MaxStreams = 1 // which another exchange has
-			n.step(Listed{alice})
+			n.step(Listed{Peer: alice})
 			s := &scene{number: 2, other: 101, conn: n.connect(alice, true)}
 			n.request(1, "other")
 			n.request(2, "lane")
@@ -141,7 +141,7 @@ func dialerEvents() []event {
 	})
 	does("Hangup", func(*scene) Input { return Hangup{alice} })
 	does("Renew", func(*scene) Input { return Renew{Call: 1, Peer: alice} })
-	does("Listed", func(*scene) Input { return Listed{alice} })
+	does("Listed", func(*scene) Input { return Listed{Peer: alice} })
 	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })

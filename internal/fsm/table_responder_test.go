@@ -31,7 +31,7 @@ bound to, "there" on another stream of the peer's. Records are named by what the
 
 func responderScenes() []state {
 	begin := func(n *node, frames ...frame) *scene {
-		n.step(Listed{alice})
+		n.step(Listed{Peer: alice})
 		s := &scene{number: 1}
 		s.conn, s.bound = n.accept(alice)
 		for _, f := range frames {
@@ -98,7 +98,7 @@ func responderEvents() []event {
 	does("Refuse", func(*scene) Input { return Refuse{Call: 1, Name: asked(1), Reason: "never"} })
 	does("Forget", func(*scene) Input { return Forget{Call: 1, Name: asked(1)} })
 	does("Hangup", func(*scene) Input { return Hangup{alice} })
-	does("Listed", func(*scene) Input { return Listed{alice} })
+	does("Listed", func(*scene) Input { return Listed{Peer: alice} })
 	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })

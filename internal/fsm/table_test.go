@@ -133,7 +133,7 @@ func (s *scene) outcome() string {
 		case Disconnect:
 			if a.Graceful {
 				add("hang up gracefully")
-			} else if len(r.Notices) == 0 || r.Notices[0].Kind != Violation {
+			} else {
 				add("hang up")
 			}
 		}

@@ -48,6 +48,11 @@ type PeerView struct {
 	Made        int   // exchanges made with it, not ended
 	Asked       int   // exchanges that it made, not ended
 	Halt        error // nil unless halted
+	// KeptOut: until when, for the rule that it Broke last; zero: it isn't.
+	KeptOut time.Time
+	Broke   string
+	// Limited: the limit of its own that it reached within the last minute.
+	Limited string
 }
 
 // Stats returns the counters.
@@ -87,7 +92,7 @@ func (m *Machine) Exchanges() []Summary {
 }
 
 // Peers is every peer that is listed or has been heard of, in order of their IDs.
-func (m *Machine) Peers() []PeerView {
+func (m *Machine) Peers(now time.Time) []PeerView {
 	views := make([]PeerView, 0, len(m.peers))
 	for _, p := range m.inOrder() {
 		v := PeerView{
@@ -97,6 +102,10 @@ func (m *Machine) Peers() []PeerView {
 		if p.redial.place != 0 {
 			v.Redial = p.redial.at
 		}
+		if v.KeptOut = m.keptOut(p.id, now); !v.KeptOut.IsZero() {
+			v.Broke = m.blamed[p.id].rule
+		}
+		v.Limited = p.pace.limited(now)
 		views = append(views, v)
 	}
 	return views

@@ -84,7 +84,7 @@ func newWorld(t testing.TB) *world {
 	}
 	for _, p := range []Peer{alice, bob} {
 		w.remotes[p] = &remote{epoch: 5, next: 1}
-		w.m.Step(w.now, Listed{p})
+		w.m.Step(w.now, Listed{Peer: p})
 	}
 	w.finish()
 	return w
@@ -277,7 +277,7 @@ func (w *world) commit() {
 func (w *world) hangup() { w.do(Hangup{w.peer()}) }
 func (w *world) renew()  { w.do(Renew{Peer: w.peer()}) }
 func (w *world) unlist() { w.do(Unlisted{w.peer()}) }
-func (w *world) list()   { w.do(Listed{w.peer()}) }
+func (w *world) list()   { w.do(Listed{Peer: w.peer()}) }
 
 func (w *world) forget() {
 	if name, ok := oneOf(w, w.names(false)); ok {

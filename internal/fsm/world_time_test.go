@@ -61,7 +61,7 @@ func (w *world) begin(crash bool) {
 	w.look()
 	for _, p := range []Peer{alice, bob} {
 		if w.choose(8) != 1 {
-			w.do(Listed{p})
+			w.do(Listed{Peer: p})
 		}
 	}
 }

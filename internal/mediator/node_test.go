@@ -32,7 +32,7 @@ func config() fsm.Config {
 	return fsm.Config{
 		Self: self, Jitter: func() float64 { return 0 },
 		DisconnectionTimeout: 30 * time.Second, AckTimeout: 10 * time.Second, RetryMin: 100 * time.Millisecond, RetryMax: 30 * time.Second, PollMax: 5 * time.Minute,
-		IdleTimeout: time.Hour, MaxMessageSize: 64 << 20, MaxQueuedPerPeer: 1000, MaxQueued: 1000, MaxOpenPerPeer: 1000, MaxOpen: 1000,
+		IdleTimeout: time.Hour, KeepOutMax: time.Hour, ExchangesPerSecond: 1000, BytesPerSecond: 64 << 20, MaxMessageSize: 64 << 20, MaxQueuedPerPeer: 1000, MaxQueued: 1000, MaxOpenPerPeer: 1000, MaxOpen: 1000,
 		MaxStoredPerPeer: 1 << 30, MaxStored: 1 << 30, MaxStreams: 512, History: 100, HistoryAge: time.Hour,
 	}
 }

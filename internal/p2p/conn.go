@@ -211,10 +211,10 @@ func (c *connection) leaving() bool {
 // violate ends all connections with a peer that broke the protocol on this one,
 // and keeps the peer out for a while.
 func (c *connection) violate(rule string) {
-	c.p.notices.post(fsm.Notice{Kind: fsm.Violation, Peer: peerOf(c.id), Address: c.address, Detail: rule})
-	c.p.gate.shun(c.id)
+	c.p.gate.shun(c.id, c.p.gate.now().Add(provisionalShun))
 	c.close(&ViolationError{Rule: rule})
 	c.p.disconnect(peerOf(c.id), ErrShunned) // the others
+	c.p.report(fsm.Violated{Conn: c.number, Rule: rule})
 }
 
 // close ends the connection at once. The first cause counts.

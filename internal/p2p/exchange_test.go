@@ -455,7 +455,7 @@ func TestOperatorDisconnectsAndShuns(t *testing.T) {
 	}
 	want[fsm.Disconnected](b)
 	connect(a, b)
-	a.Shun(b.peer())
+	a.do(fsm.Shun{Peer: b.peer(), Until: time.Now().Add(time.Hour)})
 	if got := want[fsm.Disconnected](a); !errors.Is(got.Err, ErrShunned) {
 		t.Errorf("disconnected %+v", got)
 	}

@@ -19,10 +19,9 @@ import (
 )
 
 const (
-	firstShun = time.Second     // how long a peer is kept out after its first violation
-	lastShun  = 5 * time.Minute // to which that doubles
-	shunFor   = time.Hour       // after this long without one it is forgotten
-	maxShun   = 4096            // peers remembered
+	// provisionalShun is how long a peer that broke the protocol is kept out until
+	// the machine has said for how long.
+	provisionalShun = time.Second
 
 	// A familiar place is an IP that the allow list names or from which an
 	// admitted peer has come. It has handshake slots of its own, so that silent
@@ -54,20 +53,15 @@ type gate struct {
 	visited    map[netip.Prefix]visit // by admitted peers
 	slots      map[netip.Prefix]int   // of their own, taken
 	arrivals   map[netip.Prefix]*rate.Limiter
-	inbound    map[peer.ID]int // connections that the peer dialled
-	outbound   map[peer.ID]int // connections and attempts of this node
-	shunned    map[peer.ID]shun
+	inbound    map[peer.ID]int       // connections that the peer dialled
+	outbound   map[peer.ID]int       // connections and attempts of this node
+	shunned    map[peer.ID]time.Time // until when
 }
 
 // visit is the last one to a place.
 type visit struct {
 	by identity.ID
 	at time.Time
-}
-
-type shun struct {
-	until time.Time
-	next  time.Duration
 }
 
 func newGate(c Config, self peer.ID, n *notices) *gate {
@@ -82,7 +76,7 @@ func newGate(c Config, self peer.ID, n *notices) *gate {
 		arrivals: make(map[netip.Prefix]*rate.Limiter),
 		inbound:  make(map[peer.ID]int),
 		outbound: make(map[peer.ID]int),
-		shunned:  make(map[peer.ID]shun),
+		shunned:  make(map[peer.ID]time.Time),
 	}
 }
 
@@ -205,7 +199,7 @@ func (g *gate) admit(id peer.ID) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.now().Before(g.shunned[id].until) {
+	if g.now().Before(g.shunned[id]) {
 		return ErrShunned
 	}
 	return nil
@@ -278,23 +272,17 @@ func (g *gate) endDial(id peer.ID) {
 	decrement(g.outbound, id)
 }
 
-// shun keeps a peer out after a violation, for twice as long as the last time.
-func (g *gate) shun(id peer.ID) {
+// shun keeps a peer out until a moment; the zero time lets it in again.
+func (g *gate) shun(id peer.ID, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	if len(g.shunned) >= maxShun {
-		for old, s := range g.shunned {
-			if now.Sub(s.until) > shunFor || len(g.shunned) >= maxShun {
-				delete(g.shunned, old)
-			}
-		}
+	maps.DeleteFunc(g.shunned, func(_ peer.ID, until time.Time) bool { return !until.After(now) })
+	if until.IsZero() {
+		delete(g.shunned, id)
+	} else {
+		g.shunned[id] = until
 	}
-	s := g.shunned[id]
-	if s.next == 0 || now.Sub(s.until) > shunFor {
-		s.next = firstShun
-	}
-	g.shunned[id] = shun{until: now.Add(s.next), next: min(2*s.next, lastShun)}
 }
 
 func decrement[K comparable](counts map[K]int, key K) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -22,11 +23,6 @@ import (
 // stream waits with the frame that it has read: one HELLO of each connection, and
 // up to 64 KiB on each other stream.
 const maxInputs = 256
-
-// rememberedConnections is how many ended connections are remembered by their
-// peer. The machine may find only after the end that a frame broke the protocol,
-// and a peer that hangs up at once is kept out all the same.
-const rememberedConnections = 1024
 
 // Protocol is a node's side of the network. Its methods may be called by many
 // goroutines at once.
@@ -53,14 +49,7 @@ type Protocol struct {
 	closed      bool
 	connections map[fsm.Conn]*connection
 	last        fsm.Conn
-	ended       [rememberedConnections]ended // each at its number modulo their number
-	touched     []*stream                    // of dispatch: has frames to be flushed
-}
-
-// ended is a connection that is over.
-type ended struct {
-	number fsm.Conn
-	id     peer.ID
+	touched     []*stream // of dispatch: has frames to be flushed
 }
 
 // Listen starts the protocol: it listens where it is told to, and dials.
@@ -136,12 +125,12 @@ func (p *Protocol) listChanged(change allowlist.Change) {
 // DisconnectPeer closes all connections with a peer at once.
 func (p *Protocol) DisconnectPeer(peer fsm.Peer) { p.disconnect(peer, nil) }
 
-// Shun closes all connections with a peer and keeps it out: 1 s at first, twice
-// as long each time it is shunned again, up to 5 min. An hour without makes it
-// forgotten.
-func (p *Protocol) Shun(peer fsm.Peer) {
-	p.gate.shun(idOf(peer))
-	p.disconnect(peer, ErrShunned)
+// shun keeps a peer out until then, and closes all connections with it.
+func (p *Protocol) shun(peer fsm.Peer, until time.Time) {
+	p.gate.shun(idOf(peer), until)
+	if !until.IsZero() {
+		p.disconnect(peer, ErrShunned)
+	}
 }
 
 func (p *Protocol) disconnect(peer fsm.Peer, cause error) {
@@ -210,11 +199,9 @@ func (p *Protocol) act(actions []fsm.Action) {
 			if s := p.stream(a.Conn, a.Stream); s != nil {
 				s.drop()
 			}
+		case fsm.Shun:
+			p.shun(a.Peer, a.Until)
 		case fsm.Disconnect:
-			if a.Shun {
-				p.shunOn(a.Conn)
-				break
-			}
 			c := p.connection(a.Conn)
 			switch {
 			case c == nil:
@@ -226,21 +213,6 @@ func (p *Protocol) act(actions []fsm.Action) {
 		}
 	}
 	p.flush()
-}
-
-// shunOn shuns the peer of a connection, which may have ended a while ago.
-func (p *Protocol) shunOn(number fsm.Conn) {
-	p.mu.Lock()
-	id := peer.ID("")
-	if c := p.connections[number]; c != nil {
-		id = c.id
-	} else if e := p.ended[number%rememberedConnections]; e.number == number {
-		id = e.id
-	}
-	p.mu.Unlock()
-	if id != "" {
-		p.Shun(peerOf(id))
-	}
 }
 
 // send queues a frame on its stream. What is meant for a connection or stream
@@ -296,7 +268,6 @@ func (p *Protocol) forget(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.connections, c.number)
-	p.ended[c.number%rememberedConnections] = ended{c.number, c.id}
 }
 
 func (p *Protocol) all() []*connection {

@@ -53,6 +53,7 @@ func TestViolationDisconnectsAndShuns(t *testing.T) {
 			c, conn := peer.dial(n)
 			_, rw := peer.send(c, test.bytes)
 
+			var told fsm.Violated
 			for ended := false; !ended; {
 				switch got := n.next().(type) {
 				case fsm.Offered:
@@ -63,14 +64,15 @@ func TestViolationDisconnectsAndShuns(t *testing.T) {
 						t.Fatalf("disconnected %+v", got)
 					}
 					ended = true
+				case fsm.Violated:
+					told = got
 				case fsm.Progress:
 				default:
 					t.Fatalf("got %T %+v", got, got)
 				}
 			}
-			notice := n.wantNotice(fsm.Violation)
-			if notice.Peer != peer.peer() || notice.Address == "" || (test.rule != notice.Detail && name != "text of another protocol") {
-				t.Errorf("noticed %+v", notice)
+			if told.Conn != conn || (test.rule != told.Rule && name != "text of another protocol") {
+				t.Errorf("told %+v", told)
 			}
 			if _, err := io.Copy(io.Discard, rw); err == nil {
 				t.Error("the peer's stream ended in an orderly way")
@@ -93,16 +95,16 @@ func TestViolationEndsEveryConnectionWithThePeer(t *testing.T) {
 	m, other := newNode(t), newRawPeer(t)
 	_, first = other.dial(m)
 	_, second = other.dial(m)
-	m.do(fsm.Disconnect{Conn: second, Shun: true})
+	m.do(fsm.Shun{Peer: other.peer(), Until: time.Now().Add(time.Hour)})
 	m.wantShunned(first, second)
 }
 
 func TestPeerThatHangsUpAfterAViolationIsKeptOut(t *testing.T) {
 	n, peer := newNode(t), newRawPeer(t)
-	c, conn := peer.dial(n)
+	c, _ := peer.dial(n)
 	c.Close()
 	want[fsm.Disconnected](n)
-	n.do(fsm.Disconnect{Conn: conn, Shun: true})
+	n.do(fsm.Shun{Peer: peer.peer(), Until: time.Now().Add(time.Hour)})
 	n.do(fsm.Dial{Peer: peer.peer(), Addresses: n.Addresses()})
 	if got := want[fsm.DialFailed](n); !errors.Is(got.Err, ErrShunned) {
 		t.Errorf("dial of a shunned peer: %v", got.Err)
@@ -112,7 +114,17 @@ func TestPeerThatHangsUpAfterAViolationIsKeptOut(t *testing.T) {
 // wantShunned waits until these connections are over and a dial is refused.
 func (n *node) wantShunned(first, second fsm.Conn) {
 	n.t.Helper()
-	one, other := want[fsm.Disconnected](n), want[fsm.Disconnected](n)
+	var ends []fsm.Disconnected
+	for len(ends) < 2 {
+		switch got := n.next().(type) {
+		case fsm.Disconnected:
+			ends = append(ends, got)
+		case fsm.Violated:
+		default:
+			n.t.Fatalf("got %T %+v", got, got)
+		}
+	}
+	one, other := ends[0], ends[1]
 	if one.Conn+other.Conn != first+second || one.Err == nil || other.Err == nil {
 		n.t.Fatalf("disconnected %+v and %+v", one, other)
 	}

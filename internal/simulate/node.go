@@ -46,8 +46,8 @@ func (n *node) start() {
 	restorer := fsm.Restore(fsm.Config{
 		Self: n.id, Jitter: w.rng.Float64,
 		DisconnectionTimeout: 30 * time.Second, AckTimeout: 10 * time.Second,
-		RetryMin: 100 * time.Millisecond, RetryMax: 10 * time.Second, PollMax: time.Minute,
-		MaxMessageSize: 1 << 20, MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: 2, MaxOpen: 5,
+		RetryMin: 100 * time.Millisecond, RetryMax: 10 * time.Second, PollMax: time.Minute, KeepOutMax: time.Hour,
+		MaxMessageSize: 1 << 20, MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: 2, MaxOpen: 5, ExchangesPerSecond: 1, BytesPerSecond: 50 << 10,
 		MaxStoredPerPeer: 400 << 10, MaxStored: 800 << 10, MaxStreams: 4, History: 20, HistoryAge: time.Hour,
 	})
 	if err := n.log.replay(restorer.Record); err != nil {
