@@ -3,6 +3,7 @@ package allowlist_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +34,10 @@ func newList(t testing.TB, members ...allowlist.Member) *allowlist.List {
 }
 
 // equal compares members by what they hold.
-var equal = cmp.Comparer(func(a, b identity.ID) bool { return a == b })
+var equal = cmp.Options{
+	cmp.Comparer(func(a, b identity.ID) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
 
 func TestListAdmitsItsMembersAlone(t *testing.T) {
 	alice, bob := peerID(t, 1), peerID(t, 2)
@@ -102,6 +106,11 @@ func TestNewRefuses(t *testing.T) {
 		{"a wrong address", []allowlist.Member{{ID: alice, Addresses: []string{"a:1", "b"}}}, allowlist.FieldError{Field: "addresses", Item: 1}, allowlist.ErrAddress, "address 2"},
 		{"another's address", []allowlist.Member{{ID: alice, Addresses: []string{"/dns/a/tcp/1/p2p/" + bob.String()}}}, allowlist.FieldError{Field: "addresses"}, allowlist.ErrAddress, "another peer"},
 		{"an address to listen on", []allowlist.Member{{ID: alice, Addresses: []string{"[::]:4001"}}}, allowlist.FieldError{Field: "addresses"}, allowlist.ErrAddress, "not dial"},
+		{"too many pins", []allowlist.Member{{ID: alice, From: make([]netip.Prefix, allowlist.MaxPins+1)}}, allowlist.FieldError{Field: "from"}, nil, "at most 16"},
+		{"a pin to nowhere", []allowlist.Member{{ID: alice, From: make([]netip.Prefix, 1)}}, allowlist.FieldError{Field: "from"}, allowlist.ErrPin, "pin 1"},
+		{"a pin with bits behind it", []allowlist.Member{{ID: alice, From: pins("10.0.0.0/8", "10.0.0.7/8")}}, allowlist.FieldError{Field: "from", Item: 1}, allowlist.ErrPin, "10.0.0.0/8"},
+		{"a negative limit", []allowlist.Member{{ID: alice, Limits: allowlist.Limits{MaxStreams: -1}}}, allowlist.FieldError{Field: "limits.streams"}, nil, "from 1"},
+		{"a limit that bounds nothing", []allowlist.Member{{ID: alice, Limits: allowlist.Limits{BytesPerSecond: allowlist.MaxBytes + 1}}}, allowlist.FieldError{Field: "limits.bytes_per_second"}, nil, "from 1"},
 		{"too many addresses", []allowlist.Member{{ID: alice, Addresses: many}}, allowlist.FieldError{Field: "addresses"}, nil, "at most 16"},
 	} {
 		_, err := allowlist.New(test.members...)
@@ -135,9 +144,10 @@ func TestMembersAreSortedByName(t *testing.T) {
 
 func TestWhatAListGivesAwayIsACopy(t *testing.T) {
 	alice := peerID(t, 1)
-	mine := []string{"10.0.0.7:4001"}
-	list := newList(t, allowlist.Member{ID: alice, Name: "alice", Addresses: mine})
-	mine[0] = "mine"
+	mine, places := []string{"10.0.0.7:4001"}, pins("10.0.0.7/32")
+	list := newList(t, allowlist.Member{ID: alice, Name: "alice", Addresses: mine, From: places})
+	mine[0], places[0] = "mine", pins("10.0.0.8/32")[0]
+	list.Members()[0].From[0] = places[0]
 	list.Addresses(alice)[0] = "changed"
 	list.Members()[0].Addresses[0] = "changed"
 	member, _ := list.Member(alice)
@@ -149,6 +159,9 @@ func TestWhatAListGivesAwayIsACopy(t *testing.T) {
 	found.Addresses[0] = "changed"
 	if got := list.Addresses(alice)[0]; got != "/ip4/10.0.0.7/tcp/4001" {
 		t.Errorf("the list was changed from outside: %s", got)
+	}
+	if got := list.Members()[0].From; !slices.Equal(got, pins("10.0.0.7/32")) {
+		t.Errorf("the list was changed from outside: %v", got)
 	}
 }
 
@@ -180,11 +193,22 @@ func TestFindByNameOrBeginningOfID(t *testing.T) {
 	}
 }
 
-func TestAdmitsAllocatesNothing(t *testing.T) {
+func TestQuestionsAllocateNothing(t *testing.T) {
 	alice := peerID(t, 1)
-	list := newList(t, allowlist.Member{ID: alice})
-	if got := testing.AllocsPerRun(100, func() { list.Admits(alice) }); got != 0 {
-		t.Errorf("%v allocations", got)
+	list := newList(t, allowlist.Member{ID: alice, From: pins("10.0.0.0/8"), Limits: allowlist.Limits{MaxOpen: 5}})
+	ip := netip.MustParseAddr("::ffff:10.0.0.7")
+	for name, question := range map[string]func() bool{
+		"Admits":     func() bool { return list.Admits(alice) },
+		"AdmitsFrom": func() bool { return list.AdmitsFrom(alice, ip) },
+		"Limits":     func() bool { return list.Limits(alice).MaxOpen == 5 },
+	} {
+		if got := testing.AllocsPerRun(100, func() {
+			if !question() {
+				t.Error(name, "is wrong")
+			}
+		}); got != 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
 	}
 }
 

@@ -104,8 +104,8 @@ func tomlError(err error) error {
 	if errors.As(err, &unknown) {
 		first := &unknown.Errors[0] // there is one at least
 		line, column := first.Position()
-		return &FileError{Line: line, Column: column, Err: fmt.Errorf("unknown key %q: the file is made of [[peer]] with id, name and addresses",
-			strings.Join(first.Key(), "."))}
+		return &FileError{Line: line, Column: column, Err: fmt.Errorf("unknown key %q: the file is made of [[peer]] with id, name, addresses and from, and of [peer.limits] with %s",
+			strings.Join(first.Key(), "."), limitKeys)}
 	}
 	var wrong *toml.DecodeError
 	if errors.As(err, &wrong) {

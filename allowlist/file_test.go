@@ -36,12 +36,23 @@ addresses = [
 	"/ip4/10.0.0.7/tcp/4001/p2p/`+alice.String()+`",
 	"alice.example.org:4001",
 ]
+from = ["10.0.0.7", "::ffff:192.168.0.0/112", "2001:db8::/48", "10.0.0.7/32"]
+
+[peer.limits]
+exchanges_per_second = 10
+bytes_per_second = 1_048_576
+frames_per_second = 100
+open = 5
+stored = 10_000_000
+streams = 8
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []allowlist.Member{
-		{ID: alice, Name: "alice", Addresses: []string{"/ip4/10.0.0.7/tcp/4001", "/dns/alice.example.org/tcp/4001"}},
+		{ID: alice, Name: "alice", Addresses: []string{"/ip4/10.0.0.7/tcp/4001", "/dns/alice.example.org/tcp/4001"},
+			From:   pins("10.0.0.7/32", "192.168.0.0/16", "2001:db8::/48"),
+			Limits: allowlist.Limits{ExchangesPerSecond: 10, BytesPerSecond: 1 << 20, FramesPerSecond: 100, MaxOpen: 5, MaxStored: 10_000_000, MaxStreams: 8}},
 		{ID: bob},
 	}
 	if difference := cmp.Diff(want, list.Members(), equal); difference != "" {
@@ -74,6 +85,17 @@ func TestLoadNamesThePlace(t *testing.T) {
 		{"a wrong name", "[[peer]]\nid = '" + alice + "'\nname = ' '\n", 3, 8, nil, "space"},
 		{"a wrong address", one + "addresses = ['a:1',\n# and\n  'b']\n", 6, 3, allowlist.ErrAddress, "port is missing"},
 		{"another's address", one + "addresses = ['/dns/a/tcp/1/p2p/" + bob + "']\n", 4, 14, allowlist.ErrAddress, "another peer"},
+		{"no pin", one + "from = ['10.0.0.7', '10.0.0.777']\n", 4, 21, allowlist.ErrPin, "not an IP address"},
+		{"a pin with bits behind it", one + "from = [\n'10.0.0.7/24']\n", 5, 1, allowlist.ErrPin, "10.0.0.0/24"},
+		{"an unknown limit", one + "[peer.limits]\nopne = 5\n", 5, 1, nil, "exchanges_per_second"},
+		{"a negative limit", one + "[peer.limits]\nopen = 5\nstored = -5\n", 6, 10, nil, "limits.stored"},
+		{"a limit that is too high", one + "limits.open = 5\nlimits.streams = 99_000_000\n", 5, 18, nil, "limits.streams"},
+		{"a limit in braces", one + "limits = { open = 5, frames_per_second = -1 }\n", 4, 42, nil, "limits.frames_per_second"},
+		{"a limit beyond all numbers", one + "[peer.limits]\nopen = 99999999999999999999\n", 5, 8, nil, ""},
+		{"a limit that is a text", one + "[peer.limits]\nstored = '5 MiB'\n", 5, 10, nil, "string"},
+		{"a limit in the second of two", one + "[peer.limits]\nopen = 5\n[[peer]]\nid = '" + bob + "'\n[peer.limits]\nopen = -1\n", 9, 8, nil, "limits.open"},
+		{"limits of nobody", "[peer.limits]\nopen = 5\n", 0, 0, nil, "[[peer]]"},
+		{"several limits", one + "[[peer.limits]]\nopen = 5\n", 4, 3, nil, "array table"},
 		{"peers in one line", "peer = [{id = '" + alice + "'}]\n", 0, 0, nil, "[[peer]]"},
 		{"one table for a peer", "[peer]\nid = '" + alice + "'\n", 0, 0, nil, "[[peer]]"},
 	} {
@@ -103,8 +125,10 @@ func TestSavedListLoadsAgain(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "allow.toml")
 	list := newList(t,
-		allowlist.Member{ID: peerID(t, 1), Name: `the "first" 'peer' \ü`, Addresses: []string{"10.0.0.7:4001", "alice:4001"}},
-		allowlist.Member{ID: peerID(t, 2)},
+		allowlist.Member{ID: peerID(t, 1), Name: `the "first" 'peer' \ü`, Addresses: []string{"10.0.0.7:4001", "alice:4001"},
+			From: pins("10.0.0.7/32", "2001:db8::/48"), Limits: allowlist.Limits{MaxOpen: 5}},
+		allowlist.Member{ID: peerID(t, 2), Limits: allowlist.Limits{ExchangesPerSecond: 1, BytesPerSecond: 2, FramesPerSecond: 3, MaxOpen: 4, MaxStored: 5, MaxStreams: 6}},
+		allowlist.Member{ID: peerID(t, 3), From: pins("0.0.0.0/0")},
 	)
 	for range 2 { // the second time there is a file to replace
 		if err := list.Save(path); err != nil {
@@ -138,6 +162,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("[[peer]]\nid = '" + alice + "'\n[[peer]]\nid = \"" + bob + "\"\nname = 'b'\n"))
 	f.Add([]byte("[[peer]]\nid = '" + alice + "'\nid.x = 5\n[peer.y]\n"))
 	f.Add([]byte("peer = [{id = '" + alice + "'}]\n"))
+	f.Add([]byte("[[peer]]\nid = '" + alice + "'\nfrom = ['10.0.0.7', '::ffff:10.0.0.0/104']\n[peer.limits]\nopen = 5\nstored = 9\n"))
+	f.Add([]byte("[[peer]]\nid = '" + alice + "'\nlimits = { open = 5, streams = -1 }\n[peer.limits]\n[[peer.limits]]\n"))
 	directory := f.TempDir()
 	f.Fuzz(func(t *testing.T, content []byte) {
 		list, err := allowlist.Decode(content)

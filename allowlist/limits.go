@@ -32,6 +32,9 @@ const (
 	MaxBytes = 1 << 50
 )
 
+// limitKeys are the tags of Limits, for those who mistyped one.
+const limitKeys = "exchanges_per_second, bytes_per_second, frames_per_second, open, stored and streams"
+
 // check names the first field, as a [FieldError] does, that is out of bounds.
 func (l Limits) check() (field string, err error) {
 	for _, limit := range []struct {

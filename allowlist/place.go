@@ -3,6 +3,7 @@ package allowlist
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -15,45 +16,63 @@ type place struct{ line, column int }
 type places []peerPlace
 
 type peerPlace struct {
-	header    place
-	fields    map[string]place // of the values, by key
-	addresses []place
+	header place
+	fields map[string]place   // of the values, by key, such as "name" and "limits.open"
+	items  map[string][]place // of the items of an array, by its key
 }
 
 // locate finds the peers, each under its [[peer]], in a file that the TOML
-// decoder has accepted.
+// decoder has accepted. The limits of a peer may stand under [peer.limits], in
+// braces or behind dotted keys: their fields have one name all the same.
 func locate(content []byte) places {
 	var found places
 	var parser unstable.Parser
 	parser.Reset(content)
-	inPeer := false
 	at := func(node *unstable.Node) place {
 		start := parser.Shape(node.Raw).Start
 		return place{start.Line, start.Column}
 	}
+	table := "" // that the expression stands in
 	for parser.NextExpression() {
 		expression := parser.Expression()
 		switch expression.Kind {
 		case unstable.ArrayTable:
-			key := expression.Child()
-			if inPeer = string(key.Data) == "peer"; inPeer {
-				found = append(found, peerPlace{header: at(key), fields: map[string]place{}})
+			if table = dotted(expression.Key()); table == "peer" {
+				found = append(found, peerPlace{header: at(expression.Child()), fields: map[string]place{}, items: map[string][]place{}})
 			}
 		case unstable.Table:
-			inPeer = false
+			table = dotted(expression.Key())
 		case unstable.KeyValue:
-			if !inPeer {
-				continue
-			}
-			peer, value, key := &found[len(found)-1], expression.Value(), expression.Key()
-			key.Next()
-			peer.fields[string(key.Node().Data)] = at(value)
-			for items := value.Children(); value.Kind == unstable.Array && items.Next(); {
-				peer.addresses = append(peer.addresses, at(items.Node()))
+			if within, ok := strings.CutPrefix(table+".", "peer."); ok && len(found) > 0 {
+				found[len(found)-1].enter(within, expression, at)
 			}
 		}
 	}
 	return found
+}
+
+// enter notes where the value of a key stands, and what is inside. The prefix is
+// that of the tables around it, each with a dot behind it.
+func (p *peerPlace) enter(prefix string, pair *unstable.Node, at func(*unstable.Node) place) {
+	key, value := prefix+dotted(pair.Key()), pair.Value()
+	p.fields[key] = at(value)
+	for inside := value.Children(); inside.Next(); {
+		switch value.Kind {
+		case unstable.Array:
+			p.items[key] = append(p.items[key], at(inside.Node()))
+		case unstable.InlineTable:
+			p.enter(key+".", inside.Node(), at)
+		}
+	}
+}
+
+// dotted writes a key as one string.
+func dotted(key unstable.Iterator) string {
+	var parts []string
+	for key.Next() {
+		parts = append(parts, string(key.Node().Data))
+	}
+	return strings.Join(parts, ".")
 }
 
 // wrong puts a place to an error about a member.
@@ -67,8 +86,8 @@ func (p places) wrong(err error) error {
 	if !known {
 		where = peer.header
 	}
-	if field.Field == "addresses" && field.Item < len(peer.addresses) {
-		where = peer.addresses[field.Item]
+	if items := peer.items[field.Field]; field.Item < len(items) {
+		where = items[field.Item]
 	}
 	err = fmt.Errorf("%s: %w", field.Field, field.Err)
 	if errors.Is(err, ErrDuplicate) {
