@@ -41,6 +41,7 @@ var house = []room{
 	{[]string{"internal/journal"}, "how records become durable, and the store below", nil},
 	{[]string{"internal/p2p"}, "all of libp2p: connections, streams, the connection gater", []string{"internal/fsm", "internal/wire", "identity", "allowlist"}},
 	{[]string{"internal/simulate"}, "nodes, network, disk and applications on virtual time", []string{"internal/mediator", "internal/fsm", "internal/wire"}},
+	{[]string{"internal/attack"}, "what a hostile peer does, on real sockets", []string{"internal/wire", "identity"}},
 	{[]string{"internal/control", "internal/dashboard", "proto"}, "the daemon's local API and its page", []string{".", "identity", "allowlist"}},
 	{[]string{"cmd/parley"}, "the command line", []string{".", "identity", "allowlist", "internal", "proto", "examples"}},
 	{[]string{"examples/committee"}, "a signing session, written as a user would", []string{".", "identity", "allowlist"}},
@@ -53,9 +54,9 @@ var foreign = []struct {
 	by      []string
 	reason  string
 }{
-	{"github.com/libp2p", []string{"identity", "internal/p2p"}, "only internal/p2p knows connections and streams, and identity the keys"},
-	{"github.com/multiformats", []string{"internal/p2p"}, "an address is a string everywhere else"},
-	{"github.com/multiformats/go-multiaddr", []string{"allowlist", "internal/p2p"}, "allowlist checks addresses, internal/p2p dials them"},
+	{"github.com/libp2p", []string{"identity", "internal/p2p", "internal/attack"}, "only internal/p2p knows connections and streams, internal/attack those of others, and identity the keys"},
+	{"github.com/multiformats", []string{"internal/p2p", "internal/attack"}, "an address is a string everywhere else"},
+	{"github.com/multiformats/go-multiaddr", []string{"allowlist", "internal/p2p", "internal/attack"}, "allowlist checks addresses, internal/p2p and internal/attack dial them"},
 	{"github.com/cockroachdb", []string{"internal/journal"}, "only internal/journal knows Pebble"},
 }
 
