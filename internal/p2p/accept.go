@@ -60,7 +60,7 @@ func (l *gatedListener) Accept() (manet.Conn, error) {
 		}
 		return nil, err
 	}
-	return &socket{Conn: c, gate: l.gate, ip: prefixOf(c.RemoteMultiaddr())}, nil
+	return &socket{Conn: c, gate: l.gate, ip: placeOf(ipOf(c.RemoteMultiaddr()))}, nil
 }
 
 // temporary is an error after which a listener is asked again.

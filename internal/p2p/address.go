@@ -16,9 +16,6 @@ import (
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// maxResolved bounds how many addresses of one name are tried.
-const maxResolved = 8
-
 // A peer has three names here: the state machine's, libp2p's and that of the
 // allow list. Their bytes are the same.
 func peerOf(id peer.ID) fsm.Peer { return fsm.Peer(id) }
@@ -60,7 +57,7 @@ func listenAddress(address string) (ma.Multiaddr, error) {
 }
 
 // resolve reads where to dial a peer and looks up the name in it, if it is one.
-func resolve(ctx context.Context, id identity.ID, address string) ([]ma.Multiaddr, error) {
+func resolve(ctx context.Context, resolver Resolver, id identity.ID, address string) ([]ma.Multiaddr, error) {
 	text, err := allowlist.ParseAddressOf(id, address)
 	if err != nil {
 		return nil, err
@@ -69,25 +66,18 @@ func resolve(ctx context.Context, id identity.ID, address string) ([]ma.Multiadd
 	if err != nil {
 		return nil, err
 	}
-	var network string
-	switch m[0].Code() {
-	case ma.P_DNS:
-		network = "ip"
-	case ma.P_DNS4:
-		network = "ip4"
-	case ma.P_DNS6:
-		network = "ip6"
-	default:
+	name, isName := nameIn(m)
+	if !isName {
 		return []ma.Multiaddr{m}, nil
 	}
-	ips, err := net.DefaultResolver.LookupNetIP(ctx, network, m[0].Value())
+	ips, err := lookUp(ctx, resolver, name)
 	if err != nil {
-		return nil, fmt.Errorf("look up %s: %w", m[0].Value(), err)
+		return nil, fmt.Errorf("look up %s: %w", name.host, err)
 	}
 	var found []ma.Multiaddr
-	for _, ip := range ips[:min(len(ips), maxResolved)] {
+	for _, ip := range ips {
 		kind := "/ip4/"
-		if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		if ip.Is6() {
 			kind = "/ip6/"
 		}
 		resolved, err := ma.NewMultiaddr(kind + ip.String() + "/tcp/" + m[1].Value())
@@ -99,21 +89,39 @@ func resolve(ctx context.Context, id identity.ID, address string) ([]ma.Multiadd
 	return found, nil
 }
 
-// prefixOf is the place that connections are counted by: an IPv4 address or an
-// IPv6 /64, of which one machine may have all.
-func prefixOf(address ma.Multiaddr) netip.Prefix {
+// nameIn is the host name in an address, if there is one.
+func nameIn(address ma.Multiaddr) (hostName, bool) {
+	switch address[0].Code() {
+	case ma.P_DNS:
+		return hostName{"ip", address[0].Value()}, true
+	case ma.P_DNS4:
+		return hostName{"ip4", address[0].Value()}, true
+	case ma.P_DNS6:
+		return hostName{"ip6", address[0].Value()}, true
+	}
+	return hostName{}, false
+}
+
+// ipOf is the IP address in an address; the zero Addr if there is none.
+func ipOf(address ma.Multiaddr) netip.Addr {
 	ip, err := manet.ToIP(address)
 	if err != nil {
-		return netip.Prefix{}
+		return netip.Addr{}
 	}
 	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
+// placeOf is the place that connections are counted by: an IPv4 address or an
+// IPv6 /64, of which one machine may have all.
+func placeOf(ip netip.Addr) netip.Prefix {
 	bits := 32
-	if a = a.Unmap(); a.Is6() {
+	if ip = ip.Unmap(); ip.Is6() {
 		bits = 64
 	}
-	prefix, err := a.Prefix(bits)
+	place, err := ip.Prefix(bits)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	return prefix
+	return place
 }

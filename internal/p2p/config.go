@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/parley-p2p/parley/allowlist"
@@ -25,6 +26,8 @@ type Config struct {
 	Payloads Payloads
 	// Logger takes what is logged; never a payload or a key. Default slog.Default().
 	Logger *slog.Logger
+	// Resolver looks up the host names of peers. Default net.DefaultResolver.
+	Resolver Resolver
 
 	// MaxMessageSize bounds a payload that is accepted, in bytes. Default 64 MiB.
 	MaxMessageSize int64
@@ -58,9 +61,30 @@ type Config struct {
 	// MaxConnectionsPerIP bounds the connections dialled from one IPv4 address
 	// or one IPv6 /64. Default 32.
 	MaxConnectionsPerIP int
-	// MaxPendingHandshakes bounds the connections that haven't proved a key.
-	// Default 64.
+	// ListedAddressesOnly takes connections only from the places that the allow list
+	// names, in addresses, what their host names stand for, and pins: whatever comes
+	// from elsewhere is refused before its key is looked at. An IPv6 place is a /64.
+	ListedAddressesOnly bool
+	// MaxPendingHandshakes bounds the connections that haven't proved a key, besides
+	// those in slots of a familiar place. Default 64.
 	MaxPendingHandshakes int
+	// ReservedHandshakes is how many connections in handshake each familiar place
+	// has slots of its own for. A place, an IPv4 address or an IPv6 /64, is familiar
+	// when the allow list names it, or an admitted peer has come from it. Silent
+	// sockets from elsewhere can't lock it out. Default 8.
+	ReservedHandshakes int
+	// MaxHandshakesPerSecond bounds the handshakes of all places together that aren't
+	// familiar: each makes this node compute. Twice as many may come at once.
+	// Default 100.
+	MaxHandshakesPerSecond int
+	// MaxArrivalsPerSecondPerIP bounds how fast connections are taken from one place;
+	// 32 may come at once. A familiar place may make ten times as many. Default 5.
+	MaxArrivalsPerSecondPerIP int
+	// FramesPerSecond bounds the frames read from one peer on all its connections,
+	// unless the allow list gives it another limit; ten seconds' worth may come at
+	// once. Beyond it reading waits, and nothing is lost. A HELLO counts as 64
+	// frames, 16 KiB of a payload as one. Default 10,000.
+	FramesPerSecond int
 	// MaxStreamsPerConnection bounds the streams that either side may have open
 	// on a connection: one for each exchange that is under way. A stream costs a
 	// goroutine, a 4 KiB buffer and a window of 256 KiB that the peer may fill.
@@ -115,6 +139,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.Resolver == nil {
+		c.Resolver = net.DefaultResolver
+	}
 	orDefault(&errs, "MaxMessageSize", &c.MaxMessageSize, 64<<20)
 	orDefault(&errs, "DialTimeout", &c.DialTimeout, 10*time.Second)
 	orDefault(&errs, "HandshakeTimeout", &c.HandshakeTimeout, 5*time.Second)
@@ -125,6 +152,10 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&errs, "MaxConnectionsPerPeer", &c.MaxConnectionsPerPeer, 4)
 	orDefault(&errs, "MaxConnectionsPerIP", &c.MaxConnectionsPerIP, 32)
 	orDefault(&errs, "MaxPendingHandshakes", &c.MaxPendingHandshakes, 64)
+	orDefault(&errs, "ReservedHandshakes", &c.ReservedHandshakes, 8)
+	orDefault(&errs, "MaxHandshakesPerSecond", &c.MaxHandshakesPerSecond, 100)
+	orDefault(&errs, "MaxArrivalsPerSecondPerIP", &c.MaxArrivalsPerSecondPerIP, 5)
+	orDefault(&errs, "FramesPerSecond", &c.FramesPerSecond, 10_000)
 	orDefault(&errs, "MaxStreamsPerConnection", &c.MaxStreamsPerConnection, 256)
 	orDefault(&errs, "MaxWindowMemoryPerPeer", &c.MaxWindowMemoryPerPeer, 4*window*int64(c.MaxStreamsPerConnection))
 	orDefault(&errs, "MaxWindowMemory", &c.MaxWindowMemory, 8*c.MaxWindowMemoryPerPeer)

@@ -80,7 +80,7 @@ func (p *Protocol) serve(muxed transport.CapableConn, address string, dialed boo
 // run reports Connected, accepts streams until the connection ends and reports
 // Disconnected when all else of it has been reported.
 func (c *connection) run() {
-	c.p.report(fsm.Connected{Conn: c.number, Peer: peerOf(c.id), Dialed: c.dialed, Address: c.address})
+	c.p.report(c.id, fsm.Connected{Conn: c.number, Peer: peerOf(c.id), Dialed: c.dialed, Address: c.address})
 	// The list may have changed since the handshake.
 	if err := c.p.gate.admit(c.id); err != nil {
 		c.close(err)
@@ -100,7 +100,7 @@ func (c *connection) run() {
 	c.running.Wait()
 	c.p.forget(c)
 	c.p.log.Debug("disconnected", "peer", c.id, "address", c.address, "clean", d.Clean, "error", d.Err)
-	c.p.report(d)
+	c.p.report(c.id, d)
 }
 
 // noteMemory tells of a window that the resource manager didn't grant.
@@ -214,7 +214,7 @@ func (c *connection) violate(rule string) {
 	c.p.gate.shun(c.id, c.p.gate.now().Add(provisionalShun))
 	c.close(&ViolationError{Rule: rule})
 	c.p.disconnect(peerOf(c.id), ErrShunned) // the others
-	c.p.report(fsm.Violated{Conn: c.number, Rule: rule})
+	c.p.report(c.id, fsm.Violated{Conn: c.number, Rule: rule})
 }
 
 // close ends the connection at once. The first cause counts.

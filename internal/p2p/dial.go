@@ -28,7 +28,7 @@ const (
 func (p *Protocol) dial(d fsm.Dial) {
 	id := idOf(d.Peer)
 	if err := p.gate.startDial(id); err != nil {
-		p.report(fsm.DialFailed{Peer: d.Peer, Err: err})
+		p.report(id, fsm.DialFailed{Peer: d.Peer, Err: err})
 		return
 	}
 	c, address, err := p.connect(id, d.Addresses)
@@ -37,7 +37,7 @@ func (p *Protocol) dial(d fsm.Dial) {
 			err = refused // while it was dialled
 		}
 		p.gate.endDial(id)
-		p.report(fsm.DialFailed{Peer: d.Peer, Err: err})
+		p.report(id, fsm.DialFailed{Peer: d.Peer, Err: err})
 		return
 	}
 	p.serve(c, address, true, func() { p.gate.endDial(id) })
@@ -104,7 +104,7 @@ func (p *Protocol) connectAt(id peer.ID, member identity.ID, address string, sha
 func (p *Protocol) resolve(ctx context.Context, member identity.ID, address string) ([]ma.Multiaddr, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.DialTimeout)
 	defer cancel()
-	return resolve(ctx, member, address)
+	return resolve(ctx, p.config.Resolver, member, address)
 }
 
 // connectTo dials one address. Noise ends the handshake when another key is

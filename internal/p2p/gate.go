@@ -239,7 +239,7 @@ func (g *gate) learn() {
 	for _, m := range g.config.Allow.Members() {
 		for _, address := range m.Addresses {
 			if m, err := ma.NewMultiaddr(address); err == nil {
-				if prefix := prefixOf(m); prefix.IsValid() {
+				if prefix := placeOf(ipOf(m)); prefix.IsValid() {
 					named[prefix] = true
 				}
 			}

@@ -113,7 +113,7 @@ func TestPlaces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := prefixOf(m).String(); got != prefix {
+		if got := placeOf(ipOf(m)).String(); got != prefix {
 			t.Errorf("%s counts for %s, want %s", address, got, prefix)
 		}
 	}

@@ -18,12 +18,6 @@ import (
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// maxInputs bounds the inputs that wait for the mediator, and with them the
-// payloads held: 16 MiB of them, or 64 MiB should all be of HELLO. Beyond it every
-// stream waits with the frame that it has read: one HELLO of each connection, and
-// up to 64 KiB on each other stream.
-const maxInputs = 256
-
 // Protocol is a node's side of the network. Its methods may be called by many
 // goroutines at once.
 type Protocol struct {
@@ -36,8 +30,8 @@ type Protocol struct {
 	protocols *multistream.MultistreamMuxer[protocol.ID]
 	listeners []transport.Listener
 
-	sender   chan []fsm.Action
-	receiver chan fsm.Input
+	sender chan []fsm.Action
+	inbox  *inbox
 
 	ctx         context.Context
 	stop        context.CancelFunc
@@ -69,7 +63,7 @@ func Listen(config Config) (*Protocol, error) {
 		notices:     newNotices(),
 		protocols:   multistream.NewMultistreamMuxer[protocol.ID](),
 		sender:      make(chan []fsm.Action),
-		receiver:    make(chan fsm.Input, maxInputs),
+		inbox:       newInbox(config.Allow),
 		connections: make(map[fsm.Conn]*connection),
 	}
 	p.protocols.AddHandler(exchangeProtocol, nil)
@@ -85,6 +79,7 @@ func Listen(config Config) (*Protocol, error) {
 	p.unsubscribe = config.Allow.OnChange(p.listChanged)
 	p.gate.learn()
 	p.running.Go(func() { p.notices.deliver(p.ctx) })
+	p.running.Go(func() { p.inbox.feed(p.ctx) })
 	p.running.Go(p.dispatch)
 	for _, l := range p.listeners {
 		p.running.Go(func() { p.accept(l) })
@@ -96,8 +91,9 @@ func Listen(config Config) (*Protocol, error) {
 // It is always taken from promptly, whatever peers do, until Close.
 func (p *Protocol) Sender() chan<- []fsm.Action { return p.sender }
 
-// Receiver gives what happened. Streams wait while nobody takes from it.
-func (p *Protocol) Receiver() <-chan fsm.Input { return p.receiver }
+// Receiver gives what happened, of all peers in turn. Streams wait while nobody
+// takes from it.
+func (p *Protocol) Receiver() <-chan fsm.Input { return p.inbox.ready }
 
 // Priority gives what an operator should know, put together and counted while
 // nobody takes from it.
@@ -242,12 +238,10 @@ func (p *Protocol) flush() {
 	p.touched = p.touched[:0]
 }
 
-// report hands an input to the mediator and waits for room, until Close.
-func (p *Protocol) report(in fsm.Input) {
-	select {
-	case p.receiver <- in:
-	case <-p.ctx.Done():
-	}
+// report hands an input that concerns a peer to the mediator and waits until it
+// is ready, until Close.
+func (p *Protocol) report(of peer.ID, in fsm.Input) {
+	p.inbox.put(p.ctx, report{of: of, in: in})
 }
 
 // start numbers a connection and runs it; not after Close.

@@ -81,14 +81,7 @@ func (s *stream) report(in fsm.Input) bool {
 		return false
 	default:
 	}
-	select {
-	case s.c.p.receiver <- in:
-		return true
-	case <-s.dropped:
-		return false
-	case <-s.c.p.ctx.Done():
-		return false
-	}
+	return s.c.p.inbox.put(s.c.p.ctx, report{of: s.c.id, in: in, from: s.c.member, gone: s.dropped})
 }
 
 // drop is the machine's Reset: the stream ends at once and without Closed.
