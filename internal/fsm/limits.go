@@ -121,7 +121,7 @@ func (m *Machine) inTime(now time.Time, p *peer, size int64) (limit, time.Durati
 	}
 	wait += time.Duration(p.pace.turnedAway) * time.Second / time.Duration(p.limits.ExchangesPerSecond)
 	p.pace.turnedAway++
-	return over, min(wait, m.config.RetryMax)
+	return over, min(wait, m.config.RetryMax).Truncate(time.Millisecond) + time.Millisecond // as the wire counts
 }
 
 // turnAway answers a request that can't be taken now, before anything of it is

@@ -6,18 +6,51 @@ import (
 	"slices"
 )
 
-// outbox is what the application hasn't been given yet, in order: first the
-// requests of an earlier run, or of a peer that was off the allow list, then
-// everything as it became durable. Entries that come to nothing before they are
-// handed out leave it again, so that it holds no more than is open.
+// outbox is what the application hasn't been given yet: first the requests of an
+// earlier run, or of a peer that was off the allow list, then everything as it
+// became durable, one event of each peer in turn, so that nobody is kept waiting
+// by a peer that asks much. Entries that come to nothing before they are handed
+// out leave it again, so that it holds no more than is open.
 type outbox struct {
 	again  []*inbound // in order of arrival, once sorted
 	sorted bool
-	next   list.List   // of *outbound, *inbound and Delivery
+	turns  list.List // of *turn: whose it is, first the next
+	of     map[Peer]*turn
 	waited []*outbound // outcomes that calls wait for
 }
 
-func (o *outbox) init() { o.next.Init() }
+// turn is what waits of one peer, in order.
+type turn struct {
+	peer   Peer
+	events list.List // of *outbound, *inbound and Delivery
+	place  *list.Element
+}
+
+func (o *outbox) init() {
+	o.turns.Init()
+	o.of = map[Peer]*turn{}
+}
+
+// add puts an event behind the others of its peer.
+func (o *outbox) add(p Peer, event any) *list.Element {
+	t := o.of[p]
+	if t == nil {
+		t = &turn{peer: p}
+		t.place = o.turns.PushBack(t)
+		o.of[p] = t
+	}
+	return t.events.PushBack(event)
+}
+
+// take takes an event out. A peer of which nothing waits has no turn.
+func (o *outbox) take(p Peer, entry *list.Element) {
+	t := o.of[p]
+	t.events.Remove(entry)
+	if t.events.Len() == 0 {
+		o.turns.Remove(t.place)
+		delete(o.of, p)
+	}
+}
 
 // push adds a request that became durable, or an exchange's outcome.
 func (o *outbox) push(e any) {
@@ -27,9 +60,9 @@ func (o *outbox) push(e any) {
 			o.waited = append(o.waited, e)
 			return
 		}
-		e.entry = o.next.PushBack(e)
+		e.entry = o.add(e.peer.id, e)
 	case *inbound:
-		e.entry = o.next.PushBack(e)
+		e.entry = o.add(e.peer.id, e)
 	}
 }
 
@@ -46,7 +79,7 @@ func (o *outbox) pushAgain(y *inbound) {
 func (o *outbox) abandoned(y *inbound) {
 	d := y.delivery()
 	d.Kind, d.Payload = RequestAbandoned, Payload{}
-	o.next.PushBack(d)
+	o.add(y.peer.id, d)
 }
 
 // remove takes an exchange out, if it is in.
@@ -54,13 +87,13 @@ func (o *outbox) remove(e any) {
 	switch e := e.(type) {
 	case *outbound:
 		if e.entry != nil {
-			o.next.Remove(e.entry)
+			o.take(e.peer.id, e.entry)
 			e.entry = nil
 		}
 	case *inbound:
 		e.again = false
 		if e.entry != nil {
-			o.next.Remove(e.entry)
+			o.take(e.peer.id, e.entry)
 			e.entry = nil
 		}
 	}
@@ -74,11 +107,14 @@ func (m *Machine) Deliver() (Delivery, bool) {
 		y.again, y.offered = false, true
 		return y.delivery(), true
 	}
-	front := m.outbox.next.Front()
-	if front == nil {
+	next := m.outbox.turns.Front()
+	if next == nil {
 		return Delivery{}, false
 	}
-	m.outbox.next.Remove(front)
+	t := next.Value.(*turn)
+	m.outbox.turns.MoveToBack(next)
+	front := t.events.Front()
+	m.outbox.take(t.peer, front)
 	switch e := front.Value.(type) {
 	case *outbound:
 		e.entry = nil

@@ -18,10 +18,16 @@ func (w *world) heed(a Action) {
 		w.dialing = append(w.dialing, a.Peer)
 	case Disconnect:
 		if l := w.links[a.Conn]; l != nil {
-			if l.closing {
+			if l.closing && !l.broke {
 				w.fail("connection %d is closed twice", a.Conn)
 			}
 			l.closing, l.clean = true, a.Graceful
+		}
+	case Shun:
+		for _, l := range w.links {
+			if l.peer == a.Peer && !a.Until.IsZero() && !l.closing {
+				l.closing, l.clean, l.broke = true, false, true
+			}
 		}
 	case Reset:
 		if l := w.links[a.Conn]; l != nil && a.Stream%2 == 0 && !slices.Contains(l.streams, a.Stream) && !slices.Contains(l.over, a.Stream) {

@@ -48,6 +48,7 @@ type link struct {
 	id      Conn
 	peer    Peer
 	closing bool
+	broke   bool // its peer, the protocol: the P2P protocol closes it unasked
 	clean   bool
 	streams []Stream // open, of both sides
 	over    []Stream // ended
@@ -73,6 +74,7 @@ func smallWorld(c *Config) {
 	c.MaxMessageSize, c.MaxStoredPerPeer, c.MaxStored = 100_000, 250_000, 400_000
 	c.MaxStreams, c.History, c.HistoryAge = 3, 4, 1000*time.Hour
 	c.DisconnectionTimeout = 20 * second
+	c.KeepOutMax, c.ExchangesPerSecond, c.BytesPerSecond = 10*second, 1, 20_000
 }
 
 func newWorld(t testing.TB) *world {
@@ -154,7 +156,7 @@ func (w *world) act() {
 		weight int
 		act    func()
 	}{
-		{20, w.enqueue}, {16, w.respond}, {4, w.refuse}, {8, w.cancel}, {14, w.deliver}, {8, w.commit}, {1, w.hangup},
+		{20, w.enqueue}, {16, w.respond}, {4, w.refuse}, {8, w.cancel}, {14, w.deliver}, {8, w.commit}, {1, w.hangup}, {1, w.pardon}, {1, w.violates},
 		{3, w.renew}, {2, w.forget}, {2, w.unlist}, {4, w.list}, {1, w.setFull}, {1, w.unwait},
 		{18, w.dialled}, {12, w.connected}, {12, w.closed}, {3, w.breaks}, {6, w.streamEnds}, {2, w.progress},
 		{46, w.responds}, {46, w.asks}, {14, w.uploaded}, {14, w.tick}, {10, w.pause}, {2, w.restarts}, {3, w.crashes},
@@ -275,6 +277,7 @@ func (w *world) commit() {
 }
 
 func (w *world) hangup() { w.do(Hangup{w.peer()}) }
+func (w *world) pardon() { w.do(Pardon{Peer: w.peer()}) }
 func (w *world) renew()  { w.do(Renew{Peer: w.peer()}) }
 func (w *world) unlist() { w.do(Unlisted{w.peer()}) }
 func (w *world) list()   { w.do(Listed{Peer: w.peer()}) }
@@ -397,6 +400,15 @@ func (w *world) closed() {
 func (w *world) breaks() {
 	if l, ok := oneOf(w, w.open()); ok {
 		w.end(l, false)
+	}
+}
+
+// violates is a frame that the P2P protocol can't read. What else came on the
+// connection may still be on its way.
+func (w *world) violates() {
+	if l, ok := oneOf(w, w.open()); ok {
+		l.closing, l.clean, l.broke = true, false, true
+		w.do(Violated{Conn: l.id, Rule: "a frame that can't be read"})
 	}
 }
 
