@@ -8,10 +8,12 @@ import (
 	"github.com/parley-p2p/parley/internal/mediator"
 )
 
-// aside is what Serve came across and didn't take. Outcomes are bounded by
-// Config.MaxQueued; of the alerts, which are put together and counted before they
-// come here, the latest are kept.
+// aside is what Serve came across and didn't take, and what the mediator doesn't
+// tell. Outcomes are bounded by Config.MaxQueued; alerts of one kind and peer are
+// put together and counted, and of the others the latest are kept.
 type aside struct {
+	came chan struct{} // has one for a Receive that waits
+
 	mu     sync.Mutex
 	events []Event
 	alerts int
@@ -21,7 +23,18 @@ type aside struct {
 func (a *aside) put(e Event) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	select {
+	case a.came <- struct{}{}:
+	default:
+	}
 	if e.Kind.Priority() {
+		for i, old := range a.events {
+			if old.Kind == e.Kind && old.Peer == e.Peer {
+				e.Count += old.Count
+				a.events[i] = e
+				return
+			}
+		}
 		if a.alerts == mediator.AlertRoom {
 			for i, old := range a.events {
 				if old.Kind.Priority() {

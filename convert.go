@@ -81,7 +81,7 @@ func eventOf(d fsm.Delivery) Event {
 
 // eventOfNotice is what the application sees of a notice.
 func eventOfNotice(n fsm.Notice) Event {
-	e := Event{Peer: idOf(n.Peer), ID: idOfName(n.Name), Address: n.Address, Time: n.Time, Count: max(n.Count, 1), Err: errors.New(n.Detail)}
+	e := Event{Peer: idOf(n.Peer), ID: idOfName(n.Name), Address: n.Address, Time: n.Time, Count: max(n.Count, 1), Until: n.Until, Err: errors.New(n.Detail)}
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
@@ -108,6 +108,8 @@ func eventOfNotice(n fsm.Notice) Event {
 		e.Kind = PeerDiffers
 	case fsm.PeerLostJournal:
 		e.Kind = PeerLostJournal
+	case fsm.PeerLimited:
+		e.Kind = PeerLimited
 	case fsm.JournalTrouble:
 		e.Kind, e.Err = JournalTrouble, fmt.Errorf("%w: %w", ErrJournal, e.Err)
 	}

@@ -82,6 +82,9 @@ type Event struct {
 	// ErrCancelled, ErrAbandoned), or what a priority event is about.
 	Err   error
 	Count int // of a priority event: how many were put together, at least 1
+	// Until is when a peer that broke the protocol is let in again.
+	// (ProtocolViolation)
+	Until time.Time
 }
 
 // Kind is what an Event tells.
@@ -99,7 +102,7 @@ const (
 const (
 	MessageDropped     Kind = iota + 32 // a frame came that could not be taken
 	ConnectionLimitHit                  // of a peer, an IP or in total
-	ProtocolViolation                   // a peer broke the protocol and was disconnected
+	ProtocolViolation                   // a peer broke the protocol, Err says which rule; it was disconnected, and is kept out Until
 	StrangerRefused                     // a peer that isn't on the allow list
 	IdentityMismatch                    // an address proved another key than its peer's
 	PeerSuspended                       // off the allow list while exchanges are open: they wait
@@ -107,6 +110,8 @@ const (
 	PeerDiffers                         // the peer means another exchange by a number that is known here: its journal was set back, nothing is changed
 	PeerLostJournal                     // the peer denies what it had acknowledged; the request goes again
 	JournalTrouble                      // nothing can be stored: nothing more is accepted
+	PeerLimited                         // a peer reached a limit, Err says which, and is told to come back later; not told again until it has kept below for a minute
+	AllowListTrouble                    // the allow list's file can't be read, Err is an *allowlist.FileError: the list stays as it was
 )
 
 var kindNames = map[Kind]string{
@@ -114,6 +119,7 @@ var kindNames = map[Kind]string{
 	MessageDropped: "message dropped", ConnectionLimitHit: "connection limit hit", ProtocolViolation: "protocol violation",
 	StrangerRefused: "stranger refused", IdentityMismatch: "identity mismatch", PeerSuspended: "peer suspended",
 	PeerHalted: "peer halted", PeerDiffers: "peer differs", PeerLostJournal: "peer lost its journal", JournalTrouble: "journal trouble",
+	PeerLimited: "peer limited", AllowListTrouble: "allow list trouble",
 }
 
 func (k Kind) String() string {

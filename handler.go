@@ -35,13 +35,13 @@ type Handler struct {
 	unread    map[fsm.Name]struct{}
 	early     early
 	waiting   []fsm.Delivery // requests that Serve took and has not begun: at most Config.MaxOpen
-	aside     aside          // what Serve came across and didn't take
+	aside     aside          // what Serve came across and didn't take, and trouble with the allow list
 
-	unsubscribe func()
-	started     chan struct{} // closed when the loop runs
-	using       sync.RWMutex  // held to read by calls that use the journal
-	closing     sync.Once
-	closed      error
+	unfollow func()        // the allow list
+	started  chan struct{} // closed when the loop runs
+	using    sync.RWMutex  // held to read by calls that use the journal
+	closing  sync.Once
+	closed   error
 }
 
 // New makes the node that key identifies and starts it: it opens the journal,
@@ -63,6 +63,7 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 		config: config, self: key.PeerID(), allow: config.AllowList, log: config.Logger,
 		calls:  make(chan struct{}, mediator.CallRoom),
 		unread: map[fsm.Name]struct{}{}, started: make(chan struct{}),
+		aside: aside{came: make(chan struct{}, 1)},
 	}
 	h.sayLoudly()
 	if h.journal, err = journal.Open(config.Dir, journal.Options{
@@ -77,7 +78,7 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 	if h.network, err = h.listen(address, key); err != nil {
 		return nil, errors.Join(err, h.journal.Close())
 	}
-	h.unsubscribe = h.allow.OnChange(h.allowListChanged) // before the list is read: no change is missed
+	h.unfollow = h.followAllowList() // before the list is read: no change is missed
 	h.loop = mediator.NewLoop(mediator.NewTurn(machine, log{h.journal, &h.syncs}),
 		h.network.Sender(), h.network.Receiver(), h.network.Priority(), h.admitted()...)
 	go h.loop.Run()
@@ -178,7 +179,7 @@ func (h *Handler) Addresses() []string { return h.network.Addresses() }
 // directory. Nothing is committed by it. It may be called more than once.
 func (h *Handler) Close() error {
 	h.closing.Do(func() {
-		h.unsubscribe()
+		h.unfollow()
 		h.loop.Stop()
 		err := h.network.Close()
 		h.using.Lock()

@@ -42,6 +42,11 @@ type PeerStatus struct {
 	Made        int   // exchanges made with it, not ended
 	Asked       int   // exchanges that it made, not ended
 	Halt        error // ErrFenced, ErrRolledBack or ErrMismatch; nil while all is well
+	// KeptOutUntil is when the peer is let in again that Broke a rule of the
+	// protocol; zero while it isn't kept out.
+	KeptOutUntil time.Time
+	Broke        string
+	Limited      string // the limit that it reached within the last minute; empty: none
 }
 
 // Stats counts what happened since New.
@@ -104,6 +109,7 @@ func (h *Handler) Peers() []PeerStatus {
 		all = append(all, PeerStatus{
 			Peer: idOf(v.Peer), Listed: v.Listed, Connections: v.Connections, Dialing: v.Dialing, Failures: v.Failures,
 			Redial: v.Redial, Address: v.Address, Made: v.Made, Asked: v.Asked, Halt: public(v.Halt, identity.ID{}, ID{}),
+			KeptOutUntil: v.KeptOut, Broke: v.Broke, Limited: v.Limited,
 		})
 	}
 	return all

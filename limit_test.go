@@ -129,6 +129,9 @@ func TestRequestIsSentAgainUntilItsResponderHasRoom(t *testing.T) {
 	if x := alice.exchange(second); x.Acknowledged {
 		t.Fatalf("what there is no room for is acknowledged: %+v", x)
 	}
+	if e := bob.want(parley.PeerLimited); e.Peer != alice.PeerID() || !strings.Contains(e.Err.Error(), "MaxOpenPerPeer: 1") {
+		t.Fatalf("%+v came", e)
+	}
 	bob.reply(first, "one")
 	alice.wantBody(parley.ReplyReceived, "one")
 	bob.wantBody(parley.RequestReceived, "second")
@@ -145,11 +148,13 @@ func TestFullPeerDelaysNoOther(t *testing.T) {
 	for i := range 4 { // the total is 2: Alice fills it
 		alice.askIn(fmt.Sprint(i), bob, "fill")
 	}
-	bob.want(parley.RequestReceived)
-	bob.want(parley.RequestReceived)
+	bob.wantAmid(parley.RequestReceived, parley.PeerLimited)
+	bob.wantAmid(parley.RequestReceived, parley.PeerLimited)
 	alice.until("there is no room for Alice", func() bool { return alice.Stats().Nacks > 0 })
 	id := carol.ask(bob, "there is room for one of each peer")
-	bob.wantBody(parley.RequestReceived, "there is room for one of each peer")
+	if e := bob.wantAmid(parley.RequestReceived, parley.PeerLimited); e.ID != id {
+		t.Fatalf("%+v came", e)
+	}
 	bob.reply(id, "so there is")
 	carol.want(parley.ReplyReceived)
 }

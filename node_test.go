@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -171,6 +172,21 @@ func (n *node) want(kind parley.Kind) parley.Event {
 		n.t.Fatalf("%v (%q, %v) came, want %v", e.Kind, e.Body, e.Err, kind)
 	}
 	return e
+}
+
+// wantAmid is the next event that is none of these alerts, which may come before.
+func (n *node) wantAmid(kind parley.Kind, alerts ...parley.Kind) parley.Event {
+	n.t.Helper()
+	for {
+		e := n.next()
+		if slices.Contains(alerts, e.Kind) {
+			continue
+		}
+		if e.Kind != kind {
+			n.t.Fatalf("%v (%q, %v) came, want %v", e.Kind, e.Body, e.Err, kind)
+		}
+		return e
+	}
 }
 
 // wantBody is the next event, of this kind and with this body.

@@ -89,6 +89,10 @@ func (h *Handler) receive(ctx context.Context) (Event, error) {
 			if e, ok := h.given(d); ok {
 				return e, nil
 			}
+		case <-h.aside.came:
+			if e, ok := h.takeAside(); ok {
+				return e, nil
+			}
 		case <-h.loop.Stopped():
 			return Event{}, ErrClosed
 		case <-ctx.Done():

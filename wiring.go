@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 
-	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/journal"
@@ -89,34 +87,6 @@ func gone(err error) error {
 		return fmt.Errorf("%w: %w", p2p.ErrGone, err)
 	}
 	return err
-}
-
-// admitted is the allow list as the machine's first inputs.
-func (h *Handler) admitted() []fsm.Input {
-	if h.allow.IsEveryone() {
-		return []fsm.Input{fsm.Everyone{}}
-	}
-	var inputs []fsm.Input
-	for _, member := range h.allow.Members() {
-		inputs = append(inputs, fsm.Listed{Peer: peerOf(member.ID)})
-	}
-	return append(inputs, fsm.Tick{})
-}
-
-// allowListChanged passes a change on: what is open with whoever was removed is
-// suspended. The P2P protocol, which watches the list too, disconnects him.
-func (h *Handler) allowListChanged(change allowlist.Change) {
-	<-h.started
-	for _, member := range change.Removed {
-		if h.pass(fsm.Unlisted{Peer: peerOf(member.ID)}) != nil {
-			return // closed
-		}
-	}
-	for _, member := range slices.Concat(change.Added, change.Changed) { // another address may be the one that answers
-		if h.pass(fsm.Listed{Peer: peerOf(member.ID)}) != nil {
-			return
-		}
-	}
 }
 
 // pass passes an input to the mediator and waits until it was taken: unlike what
