@@ -20,6 +20,9 @@ type Attacker struct {
 	From   []netip.Addr  // source addresses, taken in turn; none: the system's choice
 	Times  int           // how often it does what it does; 0: until the context ends
 	Pause  time.Duration // between two times
+	// Listener is where the node dials; for attacks that are asked something.
+	// It is closed when they end.
+	Listener net.Listener
 
 	count counter
 	turns atomic.Int64
@@ -47,9 +50,35 @@ type Attack struct {
 
 // Attacks is every behaviour there is.
 var Attacks = []Attack{
+	{"silent sockets", Stranger, SilentSockets},
+	{"garbage handshake", Stranger, GarbageHandshake},
+	{"half handshakes", Stranger, HalfHandshakes},
 	{"unlisted flood", Stranger, UnlistedFlood},
+
 	{"garbage frames", Violation, GarbageFrames},
+	{"oversize length", Violation, OversizeLength},
+	{"long header", Violation, LongHeader},
+	{"wrong hash", Violation, WrongHash},
+	{"sequence jump", Violation, SequenceJump},
+	{"ack unasked", Violation, AckUnasked},
+	{"too much without hello", Violation, TooMuchWithoutHello},
+
 	{"request flood", Nuisance, RequestFlood},
+	{"resume flood", Nuisance, ResumeFlood},
+	{"hello flood", Nuisance, HelloFlood},
+	{"frame flood", Nuisance, FrameFlood},
+	{"stream flood", Nuisance, StreamFlood},
+	{"epoch jumps", Nuisance, EpochJumps},
+	{"replays", Nuisance, Replays},
+	{"cancel every other", Nuisance, CancelEveryOther},
+	{"reply unasked", Nuisance, ReplyUnasked},
+	{"never reads", Nuisance, NeverReads},
+
+	{"ack without reply", Nuisance, AckWithoutReply},
+	{"nack for ever", Nuisance, NackForever},
+	{"huge replies", Nuisance, HugeReplies},
+	{"silent listener", Nuisance, SilentListener},
+	{"wrong key", Nuisance, WrongKey},
 }
 
 // next reports whether to do it once more, and waits in between.
@@ -63,6 +92,9 @@ func (a *Attacker) next(ctx context.Context) bool {
 	}
 	return ctx.Err() == nil
 }
+
+// done reports whether it was done often enough.
+func (a *Attacker) done() bool { return a.Times > 0 && a.turns.Load() >= int64(a.Times) }
 
 // wait waits, unless the context ends first.
 func wait(ctx context.Context, d time.Duration) {
@@ -141,7 +173,7 @@ func (a *Attacker) connections(ctx context.Context, f func(context.Context, *Pee
 // reconnecting runs f on one connection after another; it is f that counts the
 // times.
 func (a *Attacker) reconnecting(ctx context.Context, f func(context.Context, *Peer)) error {
-	for ctx.Err() == nil && (a.Times == 0 || a.turns.Load() < int64(a.Times)) {
+	for ctx.Err() == nil && !a.done() {
 		if err := a.connection(ctx, f); err != nil {
 			return err
 		}

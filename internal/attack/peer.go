@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -25,22 +26,53 @@ const exchangeProtocol = protocol.ID("/parley/exchange/1")
 // it doesn't want to keep to. Its methods may be called by many goroutines.
 type Peer struct {
 	session *goyamux.Session
+	valve   *valve
 	count   *counter
+}
+
+// valve is a socket of which reading can be shut off.
+type valve struct {
+	net.Conn
+	closed atomic.Bool
+	over   context.Context
+	cancel context.CancelFunc
+}
+
+func newValve(c net.Conn) *valve {
+	over, cancel := context.WithCancel(context.Background())
+	return &valve{Conn: c, over: over, cancel: cancel}
+}
+
+// shut lets nothing more be read, once a read that waits has returned.
+func (v *valve) shut() { v.closed.Store(true) }
+
+func (v *valve) Read(b []byte) (int, error) {
+	if v.closed.Load() {
+		<-v.over.Done()
+		return 0, net.ErrClosed
+	}
+	return v.Conn.Read(b)
+}
+
+func (v *valve) Close() error {
+	v.cancel()
+	return v.Conn.Close()
 }
 
 // newPeer proves the key on a socket and closes it if that fails.
 func newPeer(ctx context.Context, c net.Conn, to identity.ID, key identity.Key, count *counter) (*Peer, error) {
-	secured, err := secure(ctx, c, to, key)
+	valve := newValve(c)
+	secured, err := secure(ctx, valve, to, key)
 	if err != nil {
 		return nil, err
 	}
 	session, err := multiplex(secured, !to.IsZero())
 	if err != nil {
-		c.Close()
+		valve.Close()
 		return nil, err
 	}
 	count.add(func(r *Report) { r.Secured++ })
-	return &Peer{session, count}, nil
+	return &Peer{session, valve, count}, nil
 }
 
 // Lost is closed when the connection is over, by whomever.

@@ -14,6 +14,7 @@ import (
 type Report struct {
 	Attempts int // connections tried
 	Refused  int // of them, those that ended before the handshake had, as seen from here
+	Halves   int // those of which the node has computed half a handshake, to no end
 	Secured  int // those whose handshake was done
 	Lost     int // of these, those that the other side ended
 
@@ -36,6 +37,7 @@ func (r Report) String() string {
 	}
 	add("attempts", r.Attempts)
 	add("refused", r.Refused)
+	add("half handshakes", r.Halves)
 	add("secured", r.Secured)
 	add("lost", r.Lost)
 	add("streams", r.Streams)

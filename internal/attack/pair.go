@@ -1,0 +1,113 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// These say of exchanges, as their dialer, what isn't so or isn't wanted.
+
+// Replays makes requests, has them answered, and then sends every one of them
+// again: as it was, as a resumption, and under a new sequence with its old tag.
+func Replays(ctx context.Context, a *Attacker) error {
+	return a.reconnecting(ctx, func(ctx context.Context, p *Peer) {
+		epoch, welcome := p.greet(ctx)
+		if !welcome {
+			return
+		}
+		for seq := uint64(1); a.next(ctx); seq += 2 {
+			request := Request(epoch, seq, fmt.Append(nil, "request ", seq))
+			if p.complete(ctx, request) != nil {
+				return
+			}
+			again := request
+			again.Seq++
+			for _, m := range []Message{request, Resume(request), request, again} {
+				if p.ask(ctx, m) != nil {
+					return
+				}
+			}
+		}
+	})
+}
+
+// complete makes a request, waits for its reply and acknowledges it.
+func (p *Peer) complete(ctx context.Context, request Message) error {
+	s, err := p.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.CloseWrite()
+	if err := s.Send(request); err != nil {
+		return err
+	}
+	for {
+		m, err := s.Next()
+		if err != nil {
+			return err
+		}
+		if m.Kind == wire.Reply {
+			return s.Send(ack(wire.OfReply, m))
+		}
+	}
+}
+
+// CancelEveryOther makes requests and cancels every second one as soon as it is
+// acknowledged. The others' replies it acknowledges.
+func CancelEveryOther(ctx context.Context, a *Attacker) error {
+	return a.reconnecting(ctx, func(ctx context.Context, p *Peer) {
+		epoch, welcome := p.greet(ctx)
+		if !welcome {
+			return
+		}
+		var running sync.WaitGroup
+		running.Go(func() { p.collect() })
+		for seq := uint64(1); a.next(ctx); seq++ {
+			request := Request(epoch, seq, fmt.Append(nil, "request ", seq))
+			if p.ask(ctx, request) != nil {
+				break
+			}
+			cancel := Message{Frame: wire.Frame{Kind: wire.Cancel, Epoch: epoch, Seq: seq, Tag: request.Tag}}
+			if seq%2 == 0 && p.ask(ctx, cancel) != nil {
+				break
+			}
+		}
+		p.Close()
+		running.Wait()
+	})
+}
+
+// ReplyUnasked sends a reply to a request that the node never made.
+func ReplyUnasked(ctx context.Context, a *Attacker) error {
+	reply := Request(newEpoch(), 1, []byte("you asked"))
+	reply.Frame = wire.Frame{Kind: wire.Reply, Epoch: reply.Epoch, Seq: 1, Tag: reply.Tag, Hash: reply.Hash, Size: reply.Size}
+	return a.connections(ctx, func(ctx context.Context, p *Peer) {
+		s, err := p.Open(ctx)
+		if err != nil || s.Send(reply) != nil {
+			return
+		}
+		s.Next() // an answer, or the end of the stream
+	})
+}
+
+// NeverReads makes requests and reads nothing at all: not from its streams, not
+// from its socket.
+func NeverReads(ctx context.Context, a *Attacker) error {
+	return a.reconnecting(ctx, func(ctx context.Context, p *Peer) {
+		epoch, welcome := p.greet(ctx)
+		if !welcome {
+			return
+		}
+		p.valve.shut()
+		for seq := uint64(1); a.next(ctx); seq++ {
+			s, err := p.Open(ctx)
+			if err != nil || s.Send(Request(epoch, seq, []byte("tell me much"))) != nil {
+				break
+			}
+		}
+		untilLost(ctx, p)
+	})
+}
