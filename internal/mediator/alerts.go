@@ -1,52 +1,161 @@
 package mediator
 
-import "github.com/parley-p2p/parley/internal/fsm"
+import (
+	"slices"
+	"time"
 
-// maxAlerts is how many alerts of different kinds and peers wait for the
-// application; beyond it those of one kind are put together whatever their peer.
-const maxAlerts = 256
+	"github.com/parley-p2p/parley/internal/fsm"
+)
 
-// alerts is what waits for room in the priority channel. Alerts of one kind
-// about one peer are one, with a count.
+const (
+	// summaryEvery is how long alerts of one kind about one peer are put together
+	// after the first was told.
+	summaryEvery = time.Minute
+	// maxChanges is how many of them are told at once, meanwhile, because they
+	// say something else than the last: another rule, another limit.
+	maxChanges = 8
+	// maxAlerts bounds the peers told apart in alerts of one kind. Beyond it they
+	// become one alert about nobody in particular.
+	maxAlerts = 256
+	// maxStrangers is the same where the peer may be anybody: IDs cost nothing.
+	maxStrangers = 16
+)
+
+// alerts is the way to the application's priority channel: what an operator acts
+// on comes at once, what repeats itself as the first, each change, and a summary
+// with a count. It never blocks and never drops: what finds no room in the
+// channel waits, put together with its like.
 type alerts struct {
-	waiting []fsm.Notice
-	at      map[alertKey]int // place in waiting, plus what has been passed
-	passed  int
+	topics map[topicKey]*topic
+	peers  map[fsm.NoticeKind]int // topics of a kind
+	ready  []*topic               // have something to be told, the oldest first
+	at     time.Time              // when the next summary is due; zero: none waits
 }
 
-type alertKey struct {
+type topicKey struct {
 	kind fsm.NoticeKind
 	peer fsm.Peer
 }
 
-func (a *alerts) add(n fsm.Notice) {
-	n.Count = max(n.Count, 1)
-	k := alertKey{n.Kind, n.Peer}
-	if _, known := a.at[k]; !known && len(a.waiting) >= maxAlerts {
-		k.peer, n.Peer = "", ""
-	}
-	if i, known := a.at[k]; known {
-		n.Count += a.waiting[i-a.passed].Count
-		a.waiting[i-a.passed] = n // the latest, with all of their count
-		return
-	}
-	if a.at == nil {
-		a.at = map[alertKey]int{}
-	}
-	a.at[k] = a.passed + len(a.waiting)
-	a.waiting = append(a.waiting, n)
+// topic is the alerts of one kind about one peer.
+type topic struct {
+	key     topicKey
+	next    fsm.Notice // to be told, with all of their count; none: Count is 0
+	isReady bool
+	told    string    // the last detail
+	since   time.Time // the first that wasn't put together with others; until a summary is due
+	changes int
 }
 
-// pass moves alerts to the application as far as there is room.
-func (a *alerts) pass(to chan<- fsm.Notice) {
-	for len(a.waiting) > 0 {
+// add takes a notice in.
+func (a *alerts) add(now time.Time, n fsm.Notice) {
+	n.Count = max(n.Count, 1)
+	t := a.topic(now, n)
+	n.Peer = t.key.peer
+	if n.Peer == "" && t.next.Count+n.Count > 1 {
+		n.Until = time.Time{}
+	}
+	n.Count += t.next.Count
+	t.next = n
+	switch {
+	case !repeats(n.Kind), t.since.IsZero():
+		a.tell(t)
+	case n.Detail != t.told && t.changes < maxChanges:
+		t.changes++
+		a.tell(t)
+	case !t.isReady:
+		a.at = sooner(a.at, t.since.Add(summaryEvery))
+	}
+}
+
+// repeats reports whether a kind of notice comes again and again for one cause;
+// the others tell each that something has changed.
+func repeats(k fsm.NoticeKind) bool {
+	switch k {
+	case fsm.MessageDropped, fsm.ConnectionLimit, fsm.StrangerRefused, fsm.IdentityMismatch, fsm.PeerDiffers:
+		return true
+	}
+	return false
+}
+
+// topic finds what a notice belongs to, or begins it.
+func (a *alerts) topic(now time.Time, n fsm.Notice) *topic {
+	if a.topics == nil {
+		a.topics, a.peers = map[topicKey]*topic{}, map[fsm.NoticeKind]int{}
+	}
+	most := maxAlerts
+	if n.Kind == fsm.StrangerRefused || n.Kind == fsm.ConnectionLimit {
+		most = maxStrangers
+	}
+	k := topicKey{n.Kind, n.Peer}
+	if a.topics[k] == nil && a.peers[n.Kind] >= most {
+		a.forget(now)
+	}
+	if a.topics[k] == nil && a.peers[n.Kind] >= most {
+		k.peer = ""
+	}
+	t := a.topics[k]
+	if t == nil {
+		t = &topic{key: k}
+		a.topics[k] = t
+		a.peers[k.kind]++
+	}
+	return t
+}
+
+// forget ends the topics of which nothing more was heard.
+func (a *alerts) forget(now time.Time) {
+	for k, t := range a.topics {
+		if t.next.Count == 0 && now.Sub(t.since) >= summaryEvery {
+			delete(a.topics, k)
+			a.peers[k.kind]--
+		}
+	}
+}
+
+func (a *alerts) tell(t *topic) {
+	if !t.isReady {
+		t.isReady = true
+		a.ready = append(a.ready, t)
+	}
+}
+
+// pass moves alerts to the application as far as there is room, and with them
+// the summaries that are due.
+func (a *alerts) pass(now time.Time, to chan<- fsm.Notice) {
+	if !a.at.IsZero() && !now.Before(a.at) {
+		a.summarize(now)
+	}
+	for len(a.ready) > 0 {
+		t := a.ready[0]
 		select {
-		case to <- a.waiting[0]:
-			delete(a.at, alertKey{a.waiting[0].Kind, a.waiting[0].Peer})
-			a.waiting = a.waiting[1:]
-			a.passed++
+		case to <- t.next:
 		default:
 			return
 		}
+		if now.Sub(t.since) >= summaryEvery {
+			t.since, t.changes = now, 0
+		}
+		t.told, t.next, t.isReady = t.next.Detail, fsm.Notice{}, false
+		a.ready = slices.Delete(a.ready, 0, 1)
+	}
+}
+
+// summarize tells what was put together for long enough, the oldest first.
+func (a *alerts) summarize(now time.Time) {
+	a.at = time.Time{}
+	var due []*topic
+	for _, t := range a.topics {
+		switch at := t.since.Add(summaryEvery); {
+		case t.next.Count == 0 || t.isReady:
+		case at.After(now):
+			a.at = sooner(a.at, at)
+		default:
+			due = append(due, t)
+		}
+	}
+	slices.SortFunc(due, func(a, b *topic) int { return a.since.Compare(b.since) })
+	for _, t := range due {
+		a.tell(t)
 	}
 }

@@ -106,13 +106,13 @@ func (l *Loop) Run() {
 		outcome := l.turn.Take(now, l.inputs)
 		clear(l.inputs)
 		l.inputs, l.inline = l.inputs[:0], 0
-		if !l.carryOut(outcome) {
+		if !l.carryOut(now, outcome) {
 			return
 		}
-		if outcome.Deadline.IsZero() {
+		if at := sooner(outcome.Deadline, l.alerts.at); at.IsZero() {
 			timer.Stop()
 		} else {
-			timer.Reset(outcome.Deadline.Sub(now))
+			timer.Reset(at.Sub(now))
 		}
 		if !l.wait(timer.C) {
 			return
@@ -140,7 +140,7 @@ func (l *Loop) Stopped() <-chan struct{} { return l.stopped }
 
 // carryOut acts, settles and delivers, in this order. It reports whether the
 // loop goes on.
-func (l *Loop) carryOut(o Outcome) bool {
+func (l *Loop) carryOut(now time.Time, o Outcome) bool {
 	goesOn := true
 	if len(o.Actions) > 0 {
 		select {
@@ -169,9 +169,9 @@ func (l *Loop) carryOut(o Outcome) bool {
 		return false
 	}
 	for _, n := range o.Notices {
-		l.alerts.add(n)
+		l.alerts.add(l.now(), n)
 	}
-	l.alerts.pass(l.Alerts)
+	l.alerts.pass(now, l.Alerts)
 	for len(l.Deliveries) < cap(l.Deliveries) {
 		d, ok := l.turn.Deliver()
 		if !ok {
@@ -187,7 +187,7 @@ func (l *Loop) carryOut(o Outcome) bool {
 func (l *Loop) wait(tick <-chan time.Time) bool {
 	select {
 	case n := <-l.Notices:
-		l.alerts.add(n)
+		l.alerts.add(l.now(), n)
 	case in := <-l.Inputs:
 		l.add(in)
 	case c := <-l.Commands:
@@ -202,7 +202,7 @@ func (l *Loop) wait(tick <-chan time.Time) bool {
 	for range priorityATurn {
 		select {
 		case n := <-l.Notices:
-			l.alerts.add(n)
+			l.alerts.add(l.now(), n)
 			continue
 		default:
 		}
@@ -248,4 +248,12 @@ func (l *Loop) command(c Command) {
 func (l *Loop) add(in fsm.Input) {
 	l.inputs = append(l.inputs, in)
 	l.inline += fsm.InlineBytes(in)
+}
+
+// sooner is the earlier of two moments, of which either may be zero: never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -147,39 +147,80 @@ func TestLogThatFailsByItself(t *testing.T) {
 	})
 }
 
-func TestAlertsOfOneKindArePutTogether(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		peer  func(i int) fsm.Peer
-		alike bool
-	}{
-		{"about one peer", func(int) fsm.Peer { return bob }, true},
-		{"about many", func(i int) fsm.Peer { return fsm.Peer(fmt.Sprint(i)) }, false},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := newNode(t, &memoryLog{})
-				go n.Run()
-				defer n.Stop()
-				const count = 5000
-				for i := range count {
-					n.notices <- fsm.Notice{Kind: fsm.ConnectionLimit, Peer: test.peer(i)}
-				}
+func TestWhatRepeatsItselfIsToldFirstThenEachChangeThenInSum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, &memoryLog{})
+		go n.Run()
+		defer n.Stop()
+		refuse := func(times int, limit string) {
+			for range times {
+				n.notices <- fsm.Notice{Kind: fsm.ConnectionLimit, Peer: bob, Detail: limit}
 				synctest.Wait()
-				alerts, told := 0, 0
+			}
+		}
+		want := func(why string, counts ...int) {
+			t.Helper()
+			var got []int
+			for len(n.Alerts) > 0 {
+				got = append(got, (<-n.Alerts).Count)
+				n.Commands <- mediator.Command{Input: fsm.Taken{}}
+				synctest.Wait()
+			}
+			if !slices.Equal(got, counts) {
+				t.Fatalf("%s: told of %v, want %v", why, got, counts)
+			}
+		}
+		refuse(1000, "MaxConnections")
+		want("the first", 1)
+		refuse(1, "MaxConnectionsPerIP")
+		want("a change, with what was before it", 1000)
+		refuse(500, "MaxConnectionsPerIP")
+		want("the same")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want("the sum", 500)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		want("nothing more")
+		refuse(2, "MaxConnectionsPerIP")
+		want("much later, the first anew", 1)
+		for i := range 1000 {
+			refuse(1, fmt.Sprint(i))
+		}
+		want("changes without end are limited", 2, 1, 1, 1, 1, 1, 1, 1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want("and summed", 992)
+	})
+}
+
+func TestAlertsAreBoundedWhoeverTheyAreAbout(t *testing.T) {
+	for _, test := range []struct {
+		kind fsm.NoticeKind
+		most int // alerts
+	}{{fsm.StrangerRefused, 17}, {fsm.Violation, mediator.AlertRoom + 257}} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, &memoryLog{})
+			go n.Run()
+			defer n.Stop()
+			const count = 5000
+			for i := range count {
+				n.notices <- fsm.Notice{Kind: test.kind, Peer: fsm.Peer(fmt.Sprint(i))}
+			}
+			alerts, told := 0, 0
+			for range 2 { // and what is told in sum
+				synctest.Wait()
 				for len(n.Alerts) > 0 {
 					alerts++
 					told += (<-n.Alerts).Count
 					n.Commands <- mediator.Command{Input: fsm.Taken{}}
 					synctest.Wait()
 				}
-				if told != count {
-					t.Errorf("%d of %d notices were told", told, count)
-				}
-				if most := mediator.AlertRoom + 1; test.alike && alerts > most || alerts > mediator.AlertRoom+257 {
-					t.Errorf("they were told by %d alerts", alerts)
-				}
-			})
+				time.Sleep(time.Minute)
+			}
+			if told != count || alerts > test.most+1 {
+				t.Errorf("%d of %d notices were told by %d alerts", told, count, alerts)
+			}
 		})
 	}
 }
@@ -196,7 +237,7 @@ func TestNeitherSideWaitsForTheOther(t *testing.T) {
 		const count = 600 // more than Deliveries has room for
 		for i := range count {
 			n.inputs <- asking(5, fsm.Stream(3+2*i), uint64(i+1), fmt.Sprint(i))
-			n.notices <- fsm.Notice{Kind: fsm.ConnectionLimit, Peer: fsm.Peer(fmt.Sprint(i))}
+			n.notices <- fsm.Notice{Kind: fsm.Violation, Peer: fsm.Peer(fmt.Sprint(i))}
 		}
 		synctest.Wait()
 		acks := 0
@@ -311,7 +352,7 @@ func TestStop(t *testing.T) {
 		}},
 		{"while the application takes nothing", func(n *node, _ *memoryLog) {
 			for i := range 2000 {
-				n.notices <- fsm.Notice{Kind: fsm.ConnectionLimit, Peer: fsm.Peer(fmt.Sprint(i))}
+				n.notices <- fsm.Notice{Kind: fsm.Violation, Peer: fsm.Peer(fmt.Sprint(i))}
 			}
 		}},
 		{"while the disk is busy", func(n *node, log *memoryLog) {
