@@ -6,17 +6,15 @@ import (
 	"os"
 	"syscall"
 	"testing"
-
-	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // troubled is a listener whose first accepts fail.
 type troubled struct {
-	manet.Listener
+	net.Listener
 	with []error
 }
 
-func (l *troubled) Accept() (manet.Conn, error) {
+func (l *troubled) Accept() (net.Conn, error) {
 	if len(l.with) == 0 {
 		return l.Listener.Accept()
 	}
@@ -39,11 +37,14 @@ func TestListenerOutlivesTrouble(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sockets, err := manet.Listen(address)
+	sockets, err := listenTCP(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := b.upgrade(&troubled{sockets, trouble})
+	l, err := b.upgrade(&troubled{sockets, trouble})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.listeners = append(b.listeners, l) // for Close
 	b.running.Go(func() { b.accept(l) })
 	a.admit(b)

@@ -125,3 +125,12 @@ func placeOf(ip netip.Addr) netip.Prefix {
 	}
 	return place
 }
+
+// addressOf writes where a connection comes from as a multiaddr.
+func addressOf(from netip.AddrPort) string {
+	kind := "/ip4/"
+	if from.Addr().Is6() {
+		kind = "/ip6/"
+	}
+	return fmt.Sprintf("%s%s/tcp/%d", kind, from.Addr().WithZone(""), from.Port())
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -31,6 +33,7 @@ type connection struct {
 	member  identity.ID // the same, as the allow list knows it
 	muxed   transport.CapableConn
 	address string
+	at      netip.Addr // of address
 	dialed  bool
 
 	hello   chan struct{} // taken by the stream that reads a HELLO
@@ -55,12 +58,17 @@ type connection struct {
 // was closed meanwhile. atEnd, if not nil, is called when it is over.
 func (p *Protocol) serve(muxed transport.CapableConn, address string, dialed bool, atEnd func()) {
 	member, err := listed(muxed.RemotePeer())
+	var at netip.Addr
+	if m, err := ma.NewMultiaddr(address); err == nil {
+		at = ipOf(m)
+	}
 	c := &connection{
 		p:       p,
 		id:      muxed.RemotePeer(),
 		member:  member,
 		muxed:   muxed,
 		address: address,
+		at:      at,
 		dialed:  dialed,
 		hello:   make(chan struct{}, 1),
 		over:    make(chan struct{}),
@@ -82,7 +90,7 @@ func (p *Protocol) serve(muxed transport.CapableConn, address string, dialed boo
 func (c *connection) run() {
 	c.p.report(c.id, fsm.Connected{Conn: c.number, Peer: peerOf(c.id), Dialed: c.dialed, Address: c.address})
 	// The list may have changed since the handshake.
-	if err := c.p.gate.admit(c.id); err != nil {
+	if err := c.p.gate.admitAt(c.id, c.at); err != nil {
 		c.close(err)
 	}
 	err := c.accept()
@@ -209,9 +217,9 @@ func (c *connection) leaving() bool {
 }
 
 // violate ends all connections with a peer that broke the protocol on this one,
-// and keeps the peer out for a while.
+// and keeps the peer out until the machine has said for how long.
 func (c *connection) violate(rule string) {
-	c.p.gate.shun(c.id, c.p.gate.now().Add(provisionalShun))
+	c.p.gate.shunProvisionally(c.id)
 	c.close(&ViolationError{Rule: rule})
 	c.p.disconnect(peerOf(c.id), ErrShunned) // the others
 	c.p.report(c.id, fsm.Violated{Conn: c.number, Rule: rule})

@@ -7,10 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/core/transport"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -89,6 +91,10 @@ func (p *Protocol) connectAt(id peer.ID, member identity.ID, address string, sha
 	}
 	var errs []error
 	for _, m := range resolved {
+		if !p.config.Allow.AdmitsFrom(member, ipOf(m)) {
+			errs = append(errs, fmt.Errorf("%s: %w", m, ErrPinned))
+			continue
+		}
 		c, err := p.connectTo(ctx, id, m)
 		if err == nil {
 			return c, m.String(), nil
@@ -112,7 +118,7 @@ func (p *Protocol) resolve(ctx context.Context, member identity.ID, address stri
 func (p *Protocol) connectTo(ctx context.Context, id peer.ID, address ma.Multiaddr) (transport.CapableConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.DialTimeout)
 	defer cancel()
-	c, err := p.stack.transport.Dial(ctx, address, id)
+	c, err := p.upgradeTo(ctx, id, address)
 	var mismatch sec.ErrPeerIDMismatch
 	if errors.As(err, &mismatch) {
 		p.notices.post(fsm.Notice{
@@ -125,4 +131,44 @@ func (p *Protocol) connectTo(ctx context.Context, id peer.ID, address ma.Multiad
 		return nil, err
 	}
 	return c, nil
+}
+
+// upgradeTo is the dial of libp2p's TCP transport, on a socket that the gate knows
+// from its beginning and can close: whoever is taken off the list is cut off in the
+// middle of a handshake too.
+func (p *Protocol) upgradeTo(ctx context.Context, id peer.ID, address ma.Multiaddr) (transport.CapableConn, error) {
+	scope, err := p.stack.resources.OpenConnection(network.DirOutbound, true, address)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.dialSocket(ctx, id, address)
+	if err == nil {
+		err = scope.SetPeer(id)
+	}
+	if err != nil {
+		if s != nil {
+			s.Close()
+		}
+		scope.Done()
+		return nil, err
+	}
+	return p.stack.upgrader.Upgrade(ctx, p.stack.transport, s, network.DirOutbound, id, scope)
+}
+
+// dialSocket makes the TCP connection, from a port of its own.
+func (p *Protocol) dialSocket(ctx context.Context, id peer.ID, address ma.Multiaddr) (*socket, error) {
+	kind, at, err := manet.DialArgs(address)
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.sockets.DialContext(ctx, kind, at)
+	if err != nil {
+		return nil, err
+	}
+	wrapped, err := manet.WrapNetConn(c)
+	if err != nil {
+		_ = abort(c)
+		return nil, err
+	}
+	return p.gate.dialled(id, wrapped)
 }

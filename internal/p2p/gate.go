@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"sync"
@@ -14,7 +13,6 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/time/rate"
 
-	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
@@ -22,160 +20,195 @@ const (
 	// provisionalShun is how long a peer that broke the protocol is kept out until
 	// the machine has said for how long.
 	provisionalShun = time.Second
-
-	// A familiar place is an IP that the allow list names or from which an
-	// admitted peer has come. It has handshake slots of its own, so that silent
-	// sockets from elsewhere, which cost nothing, can't lock it out.
-	familiarSlots = 8
-	maxFamiliar   = 4096 // places remembered, besides those of the list
-
-	// Elsewhere connections are taken at a certain rate, since each makes this
-	// node compute a handshake.
-	arrivalRate  = 5  // a second, from one IP
-	arrivalBurst = 32 // at once
-	maxArrivals  = 4096
+	// maxShunned bounds the peers that are kept out. Beyond it the one whose time is
+	// up first is let in again.
+	maxShunned = 8192
 )
 
-// gate is libp2p's connection gater: the upgrader asks it when a socket was
-// accepted, before anything is spent on it, and again when the peer has proved
-// its key. It counts what it lets in, and the sockets tell it when they close.
+// gate decides who is let in, in layers, the cheapest first:
+//
+//	accepted  by its address: what a place, and all together, may make
+//	  │       Noise: the peer proves its key
+//	secured   by its key: the allow list, its pins, kept out, connections enough
+//
+// It counts what it lets in, and the sockets tell it when they close. To libp2p's
+// upgrader it is the connection gater.
 type gate struct {
-	config  Config
-	self    peer.ID
-	notices *notices
-	now     func() time.Time
+	config   Config
+	self     peer.ID
+	notices  *notices
+	refusals *refusals
+	names    *names
+	now      func() time.Time
+	bounds   bounds
+	learning sync.Mutex
 
 	mu         sync.Mutex
-	sockets    int // accepted and not closed
+	places     places
+	sockets    map[*socket]struct{}
+	accepted   int // of sockets
 	handshakes int // of them, those that haven't proved a key and have no slot of their own
-	byIP       map[netip.Prefix]int
-	named      map[netip.Prefix]bool  // by the allow list
-	visited    map[netip.Prefix]visit // by admitted peers
-	slots      map[netip.Prefix]int   // of their own, taken
-	arrivals   map[netip.Prefix]*rate.Limiter
+	byPlace    map[netip.Prefix]int
+	slots      map[netip.Prefix]int // of their own, taken
+	strangers  *arrivals
+	familiar   *arrivals
+	computing  *rate.Limiter         // handshakes of unfamiliar places
 	inbound    map[peer.ID]int       // connections that the peer dialled
 	outbound   map[peer.ID]int       // connections and attempts of this node
 	shunned    map[peer.ID]time.Time // until when
 }
 
-// visit is the last one to a place.
-type visit struct {
-	by identity.ID
-	at time.Time
-}
-
 func newGate(c Config, self peer.ID, n *notices) *gate {
-	return &gate{
-		config:   c,
-		self:     self,
-		notices:  n,
-		now:      time.Now,
-		byIP:     make(map[netip.Prefix]int),
-		visited:  make(map[netip.Prefix]visit),
-		slots:    make(map[netip.Prefix]int),
-		arrivals: make(map[netip.Prefix]*rate.Limiter),
-		inbound:  make(map[peer.ID]int),
-		outbound: make(map[peer.ID]int),
-		shunned:  make(map[peer.ID]time.Time),
+	g := &gate{
+		config:    c,
+		self:      self,
+		notices:   n,
+		refusals:  newRefusals(),
+		now:       time.Now,
+		bounds:    newBounds(c),
+		places:    places{visited: make(map[netip.Prefix]visit)},
+		sockets:   make(map[*socket]struct{}),
+		byPlace:   make(map[netip.Prefix]int),
+		slots:     make(map[netip.Prefix]int),
+		strangers: newArrivals(c.MaxArrivalsPerSecondPerIP, arrivalBurst),
+		familiar:  newArrivals(familiarArrivals*c.MaxArrivalsPerSecondPerIP, familiarArrivals*arrivalBurst),
+		computing: rate.NewLimiter(rate.Limit(c.MaxHandshakesPerSecond), 2*c.MaxHandshakesPerSecond),
+		inbound:   make(map[peer.ID]int),
+		outbound:  make(map[peer.ID]int),
+		shunned:   make(map[peer.ID]time.Time),
 	}
+	g.names = newNames(c.Resolver, c.Logger, g.learn)
+	return g
 }
 
-// InterceptAccept limits the sockets in all, of one IP and in handshake.
-func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
-	s, ok := c.(*socket)
-	if !ok {
-		return false
-	}
+// enter decides about a connection by where it comes from, before anything is
+// spent on it; nil refuses it. A refusal allocates nothing for a place that was
+// refused before, since whoever knocks may do so as fast as it likes.
+func (g *gate) enter(from netip.AddrPort) *socket {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	familiar := g.named[s.ip] || g.visited[s.ip] != visit{}
-	s.own = familiar && g.slots[s.ip] < familiarSlots
-	limit := ""
-	switch {
-	case g.sockets >= g.config.MaxConnections:
-		limit = fmt.Sprintf("MaxConnections: %d in total", g.config.MaxConnections)
-	case g.byIP[s.ip] >= g.config.MaxConnectionsPerIP:
-		limit = fmt.Sprintf("MaxConnectionsPerIP: %d from one IP", g.config.MaxConnectionsPerIP)
-	case !s.own && g.handshakes >= g.config.MaxPendingHandshakes:
-		limit = fmt.Sprintf("MaxPendingHandshakes: %d that have not proved a key", g.config.MaxPendingHandshakes)
-	case !familiar && !g.arrives(s.ip):
-		limit = fmt.Sprintf("rate: %d connections a second from one IP", arrivalRate)
+	now, place := g.now(), placeOf(from.Addr())
+	familiar := g.places.familiar(place)
+	own := familiar && g.slots[place] < g.config.ReservedHandshakes
+	if b := g.full(now, place, familiar, own); b != nil {
+		g.refusals.place(place, from, LayerAddress, b.reason, now)
+		b.hit(g, from)
+		return nil
 	}
-	if limit != "" {
-		g.notices.post(fsm.Notice{Kind: fsm.ConnectionLimit, Address: c.RemoteMultiaddr().String(), Detail: limit})
-		return false
-	}
-	g.sockets++
-	g.byIP[s.ip]++
-	if s.own {
-		g.slots[s.ip]++
+	s := &socket{gate: g, accepted: true, from: from, place: place, began: now, own: own}
+	g.sockets[s] = struct{}{}
+	g.accepted++
+	g.byPlace[place]++
+	if own {
+		g.slots[place]++
 	} else {
 		g.handshakes++
 	}
-	s.state = shaking
-	return true
+	return s
 }
 
-// arrives takes one connection off what a place may make.
-func (g *gate) arrives(ip netip.Prefix) bool {
-	limiter := g.arrivals[ip]
-	if limiter == nil {
-		if len(g.arrivals) >= maxArrivals {
-			clear(g.arrivals) // the limits in all still hold
-		}
-		limiter = rate.NewLimiter(arrivalRate, arrivalBurst)
-		g.arrivals[ip] = limiter
+// full is the bound that a connection from a place would go beyond. What is asked
+// later counts the connection when it says no to nothing.
+func (g *gate) full(now time.Time, place netip.Prefix, familiar, own bool) *bound {
+	arrivals := g.strangers
+	if familiar {
+		arrivals = g.familiar
 	}
-	return limiter.AllowN(g.now(), 1)
+	switch {
+	case g.config.ListedAddressesOnly && !g.places.named.hold(place):
+		return &g.bounds.unlisted
+	case g.accepted >= g.config.MaxConnections:
+		return &g.bounds.connections
+	case g.byPlace[place] >= g.config.MaxConnectionsPerIP:
+		return &g.bounds.perIP
+	case !own && g.handshakes >= g.config.MaxPendingHandshakes:
+		return &g.bounds.pending
+	case !arrivals.take(place, now):
+		return &g.bounds.arrivals
+	case !familiar && !g.computing.AllowN(now, 1):
+		return &g.bounds.handshakes
+	}
+	return nil
 }
 
-// InterceptSecured asks the allow list, for connections of both directions,
-// and limits those that one peer has dialled.
+// InterceptAccept is asked by the upgrader about a socket that entered.
+func (g *gate) InterceptAccept(c network.ConnMultiaddrs) bool {
+	_, entered := c.(*socket)
+	return entered
+}
+
+// InterceptSecured decides about a peer that has proved its key.
 func (g *gate) InterceptSecured(direction network.Direction, id peer.ID, c network.ConnMultiaddrs) bool {
-	address := c.RemoteMultiaddr().String()
-	if err := g.admit(id); err != nil {
-		g.notices.post(fsm.Notice{Kind: fsm.StrangerRefused, Peer: peerOf(id), Address: address, Detail: err.Error()})
-		return false
-	}
 	if direction == network.DirOutbound {
-		return true
+		return g.admit(id) == nil
 	}
 	s := c.(*socket)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.inbound[id] >= g.config.MaxConnectionsPerPeer {
-		g.notices.post(fsm.Notice{
-			Kind: fsm.ConnectionLimit, Peer: peerOf(id), Address: address,
-			Detail: fmt.Sprintf("MaxConnectionsPerPeer: %d from one peer", g.config.MaxConnectionsPerPeer),
-		})
-		return false
+	layer, err := g.secure(s, id)
+	if err == nil || err == errClosed {
+		return err == nil
 	}
-	if s.state != shaking {
-		return false // it was closed meanwhile
+	notice := fsm.Notice{Kind: fsm.StrangerRefused, Peer: peerOf(id), Address: addressOf(s.from), Detail: err.Error()}
+	if layer == LayerLimit {
+		notice.Kind = fsm.ConnectionLimit
 	}
-	g.shaken(s)
-	g.inbound[id]++
-	s.state, s.peer = proved, id
-	g.visit(s.ip, id)
-	return true
+	g.notices.post(notice)
+	return false
 }
 
-// visit makes a place familiar; the one that was visited longest ago makes room.
-func (g *gate) visit(place netip.Prefix, id peer.ID) {
-	by, err := listed(id)
+// secure takes a connection for its peer's, or says at which layer and why not.
+func (g *gate) secure(s *socket, id peer.ID) (layer string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.state != shaking {
+		return "", errClosed // meanwhile
+	}
+	g.shaken(s)
+	layer, err = g.judge(id, s.from.Addr())
+	if err == nil && g.inbound[id] >= g.config.MaxConnectionsPerPeer {
+		layer, err = LayerLimit, g.bounds.perPeer
+	}
 	if err != nil {
-		return
+		s.state = turnedAway
+		g.refusals.peer(id, s.from, layer, err, g.now())
+		return layer, err
 	}
-	if _, found := g.visited[place]; !found && len(g.visited) >= maxFamiliar {
-		var oldest netip.Prefix
-		for p, v := range g.visited {
-			if !oldest.IsValid() || v.at.Before(g.visited[oldest].at) {
-				oldest = p
-			}
-		}
-		delete(g.visited, oldest)
+	g.inbound[id]++
+	s.state, s.peer = proved, id
+	if by, err := listed(id); err == nil {
+		g.places.visit(s.place, by, g.now())
 	}
-	g.visited[place] = visit{by: by, at: g.now()}
+	return "", nil
+}
+
+// judge is the rule for both directions: whom this node talks to at all, and at
+// which address; with the zero Addr, at any. It is asked under mu: whoever is taken
+// off the list meanwhile is found by sever.
+func (g *gate) judge(id peer.ID, at netip.Addr) (layer string, err error) {
+	if id == g.self {
+		return LayerKey, ErrSelf
+	}
+	member, err := listed(id)
+	switch {
+	case err != nil:
+		return LayerKey, errKey
+	case !g.config.Allow.Admits(member):
+		return LayerList, fsm.ErrNotListed
+	case at.IsValid() && !g.config.Allow.AdmitsFrom(member, at):
+		return LayerPin, ErrPinned
+	case g.now().Before(g.shunned[id]):
+		return LayerKeptOut, ErrShunned
+	}
+	return "", nil
+}
+
+// admit is judge for a peer wherever it is.
+func (g *gate) admit(id peer.ID) error { return g.admitAt(id, netip.Addr{}) }
+
+func (g *gate) admitAt(id peer.ID, at netip.Addr) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, err := g.judge(id, at)
+	return err
 }
 
 // The other questions are the swarm's, which there is none of.
@@ -185,82 +218,62 @@ func (g *gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) 
 	return true, 0
 }
 
-// admit is the rule for both directions: whom this node talks to at all.
-func (g *gate) admit(id peer.ID) error {
-	if id == g.self {
-		return ErrSelf
-	}
-	member, err := listed(id)
-	if err != nil {
-		return err
-	}
-	if !g.config.Allow.Admits(member) {
-		return fsm.ErrNotListed
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.now().Before(g.shunned[id]) {
-		return ErrShunned
-	}
-	return nil
-}
-
 // leave undoes what a socket was counted for.
 func (g *gate) leave(s *socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch s.state {
-	case refused:
-		return
 	case shaking:
 		g.shaken(s)
+		now := g.now()
+		reason := errUnproved
+		if now.Sub(s.began) >= g.config.HandshakeTimeout {
+			reason = errUnprovedInTime
+		}
+		g.refusals.place(s.place, s.from, LayerHandshake, reason, now)
 	case proved:
 		decrement(g.inbound, s.peer)
 	}
-	s.state = refused
-	g.sockets--
-	decrement(g.byIP, s.ip)
+	s.state = closed
+	delete(g.sockets, s)
+	if s.accepted {
+		g.accepted--
+		decrement(g.byPlace, s.place)
+	}
 }
 
 // shaken gives back the slot of a handshake.
 func (g *gate) shaken(s *socket) {
 	if s.own {
-		decrement(g.slots, s.ip)
+		decrement(g.slots, s.place)
 	} else {
 		g.handshakes--
 	}
 }
 
-// learn notes the IP addresses that the allow list names, and forgets those whose
-// last visitor isn't on it any more. Host names aren't looked up for it: what they
-// stand for becomes familiar with the first visit.
+// learn notes the places that the allow list names and what its host names stand
+// for, as far as that is known; the others are looked up soon.
 func (g *gate) learn() {
-	named := make(map[netip.Prefix]bool)
-	for _, m := range g.config.Allow.Members() {
-		for _, address := range m.Addresses {
-			if m, err := ma.NewMultiaddr(address); err == nil {
-				if prefix := placeOf(ipOf(m)); prefix.IsValid() {
-					named[prefix] = true
-				}
-			}
-		}
-	}
+	g.learning.Lock() // the last to learn knows the newest
+	defer g.learning.Unlock()
+	members := g.config.Allow.Members()
+	g.names.follow(hostNames(members))
+	named := newListedPlaces(members, g.names)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.named = named
-	maps.DeleteFunc(g.visited, func(_ netip.Prefix, v visit) bool { return !g.config.Allow.Admits(v.by) })
+	g.places.learn(named, g.config.Allow)
 }
 
 // startDial counts an attempt to connect, until endDial; the connection that
 // comes of it goes on counting.
 func (g *gate) startDial(id peer.ID) error {
-	if err := g.admit(id); err != nil {
-		return err
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if _, err := g.judge(id, netip.Addr{}); err != nil {
+		return err
+	}
 	if g.outbound[id] >= g.config.MaxConnectionsPerPeer {
-		return fmt.Errorf("%w: MaxConnectionsPerPeer is %d", ErrConnectionLimit, g.config.MaxConnectionsPerPeer)
+		return g.bounds.perPeer
 	}
 	g.outbound[id]++
 	return nil
@@ -272,15 +285,68 @@ func (g *gate) endDial(id peer.ID) {
 	decrement(g.outbound, id)
 }
 
+// dialled takes a socket that this node has dialled a peer on, so that sever finds
+// it from here on; not when the peer may not be there, or be at all.
+func (g *gate) dialled(id peer.ID, c manet.Conn) (*socket, error) {
+	s := &socket{Conn: c, gate: g, state: dialled, peer: id, from: netip.AddrPortFrom(ipOf(c.RemoteMultiaddr()), 0)}
+	g.mu.Lock()
+	_, err := g.judge(id, s.from.Addr())
+	g.sockets[s] = struct{}{}
+	g.mu.Unlock()
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// sever closes the sockets of a peer that it may not have where they lead any
+// more: all, unless its pins are all that has changed. When it returns they are closed.
+func (g *gate) sever(id peer.ID) {
+	g.mu.Lock()
+	var severed []*socket
+	for s := range g.sockets {
+		if s.peer != id {
+			continue
+		}
+		if _, err := g.judge(id, s.from.Addr()); err != nil {
+			severed = append(severed, s)
+		}
+	}
+	g.mu.Unlock()
+	for _, s := range severed {
+		s.Close() // an error is the business of whoever uses it
+	}
+}
+
 // shun keeps a peer out until a moment; the zero time lets it in again.
 func (g *gate) shun(id peer.ID, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
 	maps.DeleteFunc(g.shunned, func(_ peer.ID, until time.Time) bool { return !until.After(now) })
+	delete(g.shunned, id)
 	if until.IsZero() {
-		delete(g.shunned, id)
-	} else {
+		return
+	}
+	if len(g.shunned) >= maxShunned {
+		first := id
+		for other, theirs := range g.shunned {
+			if first == id || theirs.Before(g.shunned[first]) {
+				first = other
+			}
+		}
+		delete(g.shunned, first)
+	}
+	g.shunned[id] = until
+}
+
+// shunProvisionally keeps a peer out until the machine has said for how long, and
+// never shortens what it has said.
+func (g *gate) shunProvisionally(id peer.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if until := g.now().Add(provisionalShun); g.shunned[id].Before(until) {
 		g.shunned[id] = until
 	}
 }
@@ -289,31 +355,4 @@ func decrement[K comparable](counts map[K]int, key K) {
 	if counts[key]--; counts[key] <= 0 {
 		delete(counts, key)
 	}
-}
-
-// socket is an accepted TCP connection that tells the gate when it closes.
-type socket struct {
-	manet.Conn
-	gate *gate
-	ip   netip.Prefix // the address it came from, IPv6 by its /64
-
-	// Under gate.mu.
-	state socketState
-	own   bool // it has one of the slots of a familiar place
-	peer  peer.ID
-}
-
-type socketState uint8
-
-const (
-	refused socketState = iota // not counted: not let in, or closed
-	shaking                    // in handshake
-	proved                     // has proved to be of peer
-)
-
-// Close closes the socket, more than once if libp2p does.
-func (s *socket) Close() error {
-	err := s.Conn.Close()
-	s.gate.leave(s)
-	return err
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/parley-p2p/parley/allowlist"
@@ -46,23 +48,189 @@ func TestAPeerIsKeptOutUntilItsTime(t *testing.T) {
 	}
 }
 
+// from is an address of a place of its own.
+func from(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 4001)
+}
+
+// comes has a socket come from an address, fails unless it is let in, and ends it.
+func (g *gate) comes(t *testing.T, at netip.AddrPort) {
+	t.Helper()
+	s := g.enter(at)
+	if s == nil {
+		t.Fatalf("refused %v", at)
+	}
+	g.leave(s)
+}
+
+// wantRefused has a socket come that isn't let in, for a reason that names this.
+func (g *gate) wantRefused(t *testing.T, at netip.AddrPort, reason string) {
+	t.Helper()
+	if g.enter(at) != nil {
+		t.Fatalf("let %v in, want a refusal: %s", at, reason)
+	}
+	p := &Protocol{gate: g}
+	got := p.Refusals()[0]
+	if got.Layer != LayerAddress || got.Address != addressOf(at) || !strings.Contains(got.Reason.Error(), reason) {
+		t.Fatalf("refused as %+v, want %s", got, reason)
+	}
+}
+
 func TestArrivalsFromOnePlaceAreSlowedDown(t *testing.T) {
 	g, now := testGate(t)
-	here, there := netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.2/32")
+	here, there := from(1), from(2)
 	for range arrivalBurst {
-		if !g.arrives(here) {
-			t.Fatal("the burst was refused")
-		}
+		g.comes(t, here)
 	}
-	if g.arrives(here) || !g.arrives(there) {
-		t.Error("the rate isn't each place's own")
-	}
+	g.wantRefused(t, here, "MaxArrivalsPerSecondPerIP: 5")
+	g.comes(t, there)
 	*now = now.Add(time.Second)
-	for range arrivalRate {
-		if !g.arrives(here) {
-			t.Error("nothing was granted in a second")
+	for range g.config.MaxArrivalsPerSecondPerIP {
+		g.comes(t, here)
+	}
+	g.wantRefused(t, here, "MaxArrivalsPerSecondPerIP")
+}
+
+func TestFamiliarPlacesMayComeTenTimesAsOften(t *testing.T) {
+	g, now := testGate(t)
+	here := from(1)
+	g.places.visit(placeOf(here.Addr()), newKey(t, identity.Ed25519).PeerID(), *now)
+	for range 10 * arrivalBurst {
+		g.comes(t, here)
+	}
+	g.wantRefused(t, here, "MaxArrivalsPerSecondPerIP")
+}
+
+func TestHandshakesOfUnfamiliarPlacesTogetherAreSlowedDown(t *testing.T) {
+	g, now := testGate(t)
+	known := from(1 << 20)
+	g.places.visit(placeOf(known.Addr()), newKey(t, identity.Ed25519).PeerID(), *now)
+	for i := range 2 * g.config.MaxHandshakesPerSecond {
+		g.comes(t, from(i))
+	}
+	g.wantRefused(t, from(1<<10), "MaxHandshakesPerSecond: 100")
+	g.comes(t, known)
+	*now = now.Add(time.Second)
+	for i := range g.config.MaxHandshakesPerSecond {
+		g.comes(t, from(i))
+	}
+	g.wantRefused(t, from(1<<10), "MaxHandshakesPerSecond")
+}
+
+func TestEachFamiliarPlaceHasSlotsOfItsOwn(t *testing.T) {
+	g, now := testGate(t)
+	g.config.MaxPendingHandshakes = 3
+	one, other := from(1), from(2)
+	for _, at := range []netip.AddrPort{one, other} {
+		g.places.visit(placeOf(at.Addr()), newKey(t, identity.Ed25519).PeerID(), *now)
+	}
+	var held []*socket
+	hold := func(at netip.AddrPort) {
+		t.Helper()
+		s := g.enter(at)
+		if s == nil {
+			t.Fatalf("refused %v", at)
+		}
+		held = append(held, s)
+	}
+	for range g.config.ReservedHandshakes + g.config.MaxPendingHandshakes {
+		hold(one)
+	}
+	g.wantRefused(t, one, "MaxPendingHandshakes")
+	g.wantRefused(t, from(3), "MaxPendingHandshakes")
+	hold(other)
+	for _, s := range held {
+		g.leave(s)
+	}
+	if g.accepted != 0 || g.handshakes != 0 || len(g.sockets)+len(g.byPlace)+len(g.slots) != 0 {
+		t.Errorf("all are gone, and counted: %+v", g)
+	}
+}
+
+func TestOnlyListedAddresses(t *testing.T) {
+	g, _ := testGate(t)
+	g.config.ListedAddressesOnly = true
+	list, err := allowlist.New(
+		allowlist.Member{ID: newKey(t, identity.Ed25519).PeerID(), Addresses: []string{"10.0.0.1:4001", "[2001:db8::1]:4001"}},
+		allowlist.Member{ID: newKey(t, identity.Ed25519).PeerID(), From: []netip.Prefix{
+			netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:7::/48")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.config.Allow = list
+	g.learn()
+	for at, in := range map[string]bool{
+		"10.0.0.1:1": true, "10.0.0.2:1": false, "192.0.2.7:1": true, "192.0.2.8:1": false,
+		"198.51.100.99:1": true, "198.51.101.1:1": false, "[2001:db8::ffff]:1": true, "[2001:db8:0:1::1]:1": false,
+		"[2001:db8:7:8::9]:1": true, "[2001:db8:8::9]:1": false,
+	} {
+		if in {
+			g.comes(t, netip.MustParseAddrPort(at))
+		} else {
+			g.wantRefused(t, netip.MustParseAddrPort(at), "ListedAddressesOnly")
 		}
 	}
+	wide, narrow := placeOf(netip.MustParseAddr("198.51.100.99")), placeOf(netip.MustParseAddr("192.0.2.7"))
+	if g.places.familiar(wide) || !g.places.familiar(narrow) {
+		t.Error("a pin to many places makes each of them familiar, or a pin to one doesn't")
+	}
+}
+
+// Whoever knocks may do so as fast as it likes.
+func TestRefusalByAddressAllocatesNothing(t *testing.T) {
+	for name, change := range map[string]func(*gate){
+		"of a place that isn't listed": func(g *gate) { g.config.ListedAddressesOnly = true },
+		"of one that comes too often":  func(g *gate) { g.strangers.rate, g.strangers.burst = 0, 0 },
+		"of too many in all":           func(g *gate) { g.config.MaxConnections = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, _ := testGate(t)
+			change(g)
+			at := from(1)
+			if got := testing.AllocsPerRun(1000, func() { g.enter(at) }); got != 0 {
+				t.Errorf("%v allocations", got)
+			}
+			p := &Protocol{gate: g}
+			if got := p.Refusals(); len(got) != 1 || got[0].Count != 1001 || got[0].Address != "/ip4/10.0.0.1/tcp/4001" {
+				t.Errorf("refusals: %+v", got)
+			}
+		})
+	}
+}
+
+func TestRefusalsByAddressAreToldTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := testGate(t)
+		g.now = time.Now
+		g.config.MaxConnections = 0
+		told := func() (counts []int) {
+			for notice, ok := g.notices.take(); ok; notice, ok = g.notices.take() {
+				if notice.Kind != fsm.ConnectionLimit || notice.Address != "/ip4/10.0.0.1/tcp/4001" || !strings.Contains(notice.Detail, "MaxConnections: ") {
+					t.Errorf("noticed %+v", notice)
+				}
+				counts = append(counts, notice.Count)
+			}
+			return counts
+		}
+		for range 100 {
+			g.enter(from(1))
+		}
+		if got := told(); !slices.Equal(got, []int{1}) {
+			t.Errorf("told %v, want the first", got)
+		}
+		time.Sleep(noticeInterval)
+		synctest.Wait()
+		if got := told(); !slices.Equal(got, []int{99}) {
+			t.Errorf("told %v, want the rest", got)
+		}
+		time.Sleep(2 * noticeInterval)
+		synctest.Wait()
+		g.enter(from(1))
+		if got := told(); !slices.Equal(got, []int{1}) {
+			t.Errorf("told %v, want the first of a new episode", got)
+		}
+		time.Sleep(2 * noticeInterval) // no timer stays behind
+	})
 }
 
 func TestFamiliarPlacesAreForgotten(t *testing.T) {
@@ -73,22 +241,20 @@ func TestFamiliarPlacesAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.config.Allow = list
-	place := func(i int) netip.Prefix {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
-	}
+	place := func(i int) netip.Prefix { return placeOf(from(i).Addr()) }
 	come := func(i int, id identity.ID) {
 		*now = now.Add(time.Second)
-		g.visit(place(i), peer.ID(id.Bytes()))
+		g.places.visit(place(i), id, *now)
 	}
-	familiar := func(i int) bool { return g.visited[place(i)] != visit{} }
+	familiar := func(i int) bool { return g.places.familiar(place(i)) }
 
-	for i := range maxFamiliar {
+	for i := range maxVisited {
 		come(i, staying)
 	}
 	come(0, staying)
-	come(maxFamiliar, staying)
-	if len(g.visited) != maxFamiliar || !familiar(0) || familiar(1) || !familiar(2) || !familiar(maxFamiliar) {
-		t.Errorf("of %d places the one visited longest ago isn't the one forgotten", len(g.visited))
+	come(maxVisited, staying)
+	if len(g.places.visited) != maxVisited || !familiar(0) || familiar(1) || !familiar(2) || !familiar(maxVisited) {
+		t.Errorf("of %d places the one visited longest ago isn't the one forgotten", len(g.places.visited))
 	}
 
 	come(5, leaving)

@@ -160,10 +160,10 @@ func (b *inbox) next() *waiting {
 	return b.hand
 }
 
-// expel drops what the streams of a peer have brought and is not ready. When it
-// returns nothing more of them becomes ready while the peer is off the allow list.
+// expel drops what the streams of a peer have brought and is not ready, if the peer
+// is off the allow list. When it returns nothing more of them becomes ready.
 func (b *inbox) expel(of peer.ID) {
-	b.withdraw(of, func(w *waiting) bool { return !w.from.IsZero() })
+	b.withdraw(of, func(w *waiting) bool { return !w.from.IsZero() && !b.allow.Admits(w.from) })
 }
 
 // withdraw ends the wait of a peer's inputs that are chosen, and waits for the one

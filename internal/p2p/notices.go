@@ -27,9 +27,10 @@ func newNotices() *notices {
 	return &notices{out: make(chan fsm.Notice), wake: make(chan struct{}, 1)}
 }
 
-// post adds a notice. The detail and address kept are the newest.
+// post adds a notice, which counts once or as often as it says. The detail and
+// address kept are the newest.
 func (n *notices) post(notice fsm.Notice) {
-	notice.Count, notice.Time = 1, time.Now()
+	notice.Count, notice.Time = max(1, notice.Count), time.Now()
 	n.mu.Lock()
 	n.add(notice)
 	n.mu.Unlock()
@@ -44,7 +45,7 @@ func (n *notices) add(notice fsm.Notice) {
 	for i := range n.waiting {
 		w := &n.waiting[i]
 		if w.Kind == notice.Kind && (w.Peer == notice.Peer || crowded && w.Peer == "") {
-			notice.Peer, notice.Count = w.Peer, w.Count+1
+			notice.Peer, notice.Count = w.Peer, w.Count+notice.Count
 			*w = notice
 			return
 		}

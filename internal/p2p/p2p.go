@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type Protocol struct {
 	stack     *stack
 	protocols *multistream.MultistreamMuxer[protocol.ID]
 	listeners []transport.Listener
+	sockets   dialer
 
 	sender chan []fsm.Action
 	inbox  *inbox
@@ -44,6 +46,11 @@ type Protocol struct {
 	connections map[fsm.Conn]*connection
 	last        fsm.Conn
 	touched     []*stream // of dispatch: has frames to be flushed
+}
+
+// dialer makes TCP connections: a [net.Dialer].
+type dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Listen starts the protocol: it listens where it is told to, and dials.
@@ -64,6 +71,7 @@ func Listen(config Config) (*Protocol, error) {
 		protocols:   multistream.NewMultistreamMuxer[protocol.ID](),
 		sender:      make(chan []fsm.Action),
 		inbox:       newInbox(config.Allow),
+		sockets:     &net.Dialer{},
 		connections: make(map[fsm.Conn]*connection),
 	}
 	p.protocols.AddHandler(exchangeProtocol, nil)
@@ -80,6 +88,7 @@ func Listen(config Config) (*Protocol, error) {
 	p.gate.learn()
 	p.running.Go(func() { p.notices.deliver(p.ctx) })
 	p.running.Go(func() { p.inbox.feed(p.ctx) })
+	p.running.Go(func() { p.gate.names.keep(p.ctx) })
 	p.running.Go(p.dispatch)
 	for _, l := range p.listeners {
 		p.running.Go(func() { p.accept(l) })
@@ -108,14 +117,33 @@ func (p *Protocol) Addresses() []string {
 	return addresses
 }
 
-// listChanged disconnects who was taken off the allow list, at once.
+// listChanged disconnects who was taken off the allow list, or pinned to another
+// address than where it is. When it returns, so when the change of the list does,
+// nothing more is read from the peer's sockets and nothing written to them, and no
+// frame of it becomes ready for the mediator.
 func (p *Protocol) listChanged(change allowlist.Change) {
 	p.gate.learn()
 	for _, m := range change.Removed {
 		if !p.config.Allow.Admits(m.ID) {
-			p.disconnect(fsm.Peer(m.ID.Bytes()), fsm.ErrNotListed)
+			p.cutOff(idOf(fsm.Peer(m.ID.Bytes())))
 		}
 	}
+	for _, m := range change.Changed {
+		p.cutOff(idOf(fsm.Peer(m.ID.Bytes())))
+	}
+}
+
+// cutOff closes what a peer isn't admitted for any more.
+func (p *Protocol) cutOff(id peer.ID) {
+	for _, c := range p.all() {
+		if c.id == id {
+			if err := p.gate.admitAt(id, c.at); err != nil {
+				c.close(err)
+			}
+		}
+	}
+	p.gate.sever(id) // what isn't a connection yet
+	p.inbox.expel(id)
 }
 
 // DisconnectPeer closes all connections with a peer at once.
@@ -126,6 +154,7 @@ func (p *Protocol) shun(peer fsm.Peer, until time.Time) {
 	p.gate.shun(idOf(peer), until)
 	if !until.IsZero() {
 		p.disconnect(peer, ErrShunned)
+		p.gate.sever(idOf(peer)) // what isn't a connection yet
 	}
 }
 

@@ -1,0 +1,60 @@
+package p2p
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// socket is a TCP connection that the gate counts and can close: one that was
+// accepted, or one that this node has dialled.
+type socket struct {
+	manet.Conn
+	gate     *gate
+	accepted bool           // not dialled
+	from     netip.AddrPort // the other end
+	place    netip.Prefix   // of from
+	began    time.Time
+
+	closing sync.Once
+	failed  error // of closing
+
+	// Under gate.mu.
+	state socketState
+	own   bool    // it has one of the slots of a familiar place
+	peer  peer.ID // once it has proved to be of it; of a dialled one, who is meant
+}
+
+type socketState uint8
+
+const (
+	shaking    socketState = iota // accepted, and hasn't proved a key
+	turnedAway                    // has proved a key that isn't let in
+	proved                        // has proved to be of peer
+	dialled                       // by this node
+	closed
+)
+
+// Close closes the socket. Whoever closes it again waits until it is closed:
+// afterwards nothing is read from it and nothing written to it. What is in the
+// system's buffers is discarded, so that no closed socket lingers: whoever closes
+// in order has waited until the peer has read all.
+func (s *socket) Close() error {
+	s.closing.Do(func() {
+		s.failed = abort(s.Conn)
+		s.gate.leave(s)
+	})
+	return s.failed
+}
+
+// abort closes a TCP connection with a reset.
+func abort(c net.Conn) error {
+	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0) // it is closed all the same
+	}
+	return c.Close()
+}
