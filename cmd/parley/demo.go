@@ -28,6 +28,7 @@ type demoOptions struct {
 	messageSize  int
 	seed         uint64
 	crash        bool
+	chaos        bool
 	json         bool
 	keep         string
 }
@@ -55,6 +56,7 @@ other members, before it can answer, is in them.
 			if err := o.check(); err != nil {
 				return usageError{err}
 			}
+			o.crash = o.crash || o.chaos
 			return runDemo(cmd.Context(), cmd.OutOrStdout(), o)
 		},
 	}
@@ -65,6 +67,7 @@ other members, before it can answer, is in them.
 	flags.IntVar(&o.messageSize, "message-size", 0, "pad messages to so many `bytes`")
 	flags.Uint64Var(&o.seed, "seed", 1, "decides what is signed and when members are killed; keys and nonces are random")
 	flags.BoolVar(&o.crash, "crash", false, "kill members at random moments (SIGKILL) and start them again")
+	flags.BoolVar(&o.chaos, "chaos", false, "as --crash, and besides disturb connections, unlist members, let strangers and a mad peer attack")
 	flags.BoolVar(&o.json, "json", false, "write JSON, one object a line; the last is the result")
 	flags.StringVar(&o.keep, "keep", "", "keep the members' files in this new `directory`")
 	return cmd
@@ -87,37 +90,44 @@ func (o *demoOptions) check() error {
 }
 
 // runDemo gathers the committee, lets it sign while it is watched, and audits it.
+// What fails leaves its files, for whoever looks into it.
 func runDemo(ctx context.Context, out io.Writer, o demoOptions) (err error) {
 	g, err := gather(o)
 	if err != nil {
 		return fmt.Errorf("preparing the committee: %w", err)
 	}
-	defer func() { err = errors.Join(err, g.remove()) }()
+	defer func() {
+		if err != nil && !errors.Is(err, context.Canceled) {
+			g.keep = true
+			err = fmt.Errorf("%w\nseed %d: the members' journals, states and logs are kept in %s", err, o.seed, g.directory)
+		}
+		err = errors.Join(err, g.remove())
+	}()
 
 	show := newDisplay(out, o, g)
 	began := time.Now()
-	members, err := watch(ctx, g, o, show)
+	seen, err := watch(ctx, g, o, show)
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("interrupted: %w", err)
 	}
 	if err != nil {
 		return errors.Join(err, g.lastWords())
 	}
-	result := result{options: o, members: members, took: time.Since(began)}
+	result := &result{options: o, view: *seen, took: time.Since(began)}
 	if result.report, err = g.audit(); err != nil {
 		return fmt.Errorf("auditing the members' state: %w", err)
 	}
 	if err := show.result(result); err != nil {
 		return err
 	}
-	if err := result.report.Err(); err != nil {
+	if err := result.Err(); err != nil {
 		return fmt.Errorf("%w: %w", errOff, err)
 	}
 	return nil
 }
 
 // watch runs the members until all are done, and shows how far they are.
-func watch(ctx context.Context, g *gathering, o demoOptions, show display) ([]memberView, error) {
+func watch(ctx context.Context, g *gathering, o demoOptions, show display) (*view, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	news := make(chan bulletin)
@@ -129,14 +139,17 @@ func watch(ctx context.Context, g *gathering, o demoOptions, show display) ([]me
 	}
 	ended := make(chan error, 1)
 	go func() {
-		if o.crash {
+		switch {
+		case o.chaos:
+			ended <- g.chaos.run(ctx, o.seed, tell)
+		case o.crash:
 			ended <- runApart(ctx, g, o.seed, tell)
-		} else {
+		default:
 			ended <- runTogether(ctx, g, tell)
 		}
 	}()
 
-	members := make([]memberView, o.nodes)
+	seen := newView(g)
 	ticker := time.NewTicker(show.interval())
 	defer ticker.Stop()
 	stalled := time.NewTimer(stallLimit)
@@ -144,15 +157,15 @@ func watch(ctx context.Context, g *gathering, o demoOptions, show display) ([]me
 	for done := false; ; {
 		select {
 		case b := <-news:
-			if members[b.member].take(b) {
+			if seen.take(b) {
 				stalled.Reset(stallLimit)
 			}
-			if !done && allDone(members) {
+			if !done && allDone(seen.members) {
 				done = true
 				stop()
 			}
 		case <-ticker.C:
-			if err := show.progress(members); err != nil {
+			if err := show.progress(seen); err != nil {
 				return nil, err
 			}
 		case <-stalled.C:
@@ -166,7 +179,25 @@ func watch(ctx context.Context, g *gathering, o demoOptions, show display) ([]me
 			if err == nil && !done {
 				err = context.Canceled // by the user: the members stop only when told to
 			}
-			return members, errors.Join(err, show.progress(members))
+			return seen, errors.Join(err, show.progress(seen))
 		}
 	}
+}
+
+// together runs all parts at once and waits for them; the first to fail ends the others.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ends := make(chan error)
+	for _, part := range parts {
+		go func() { ends <- part(ctx) }()
+	}
+	var failed error
+	for range parts {
+		if err := <-ends; err != nil {
+			failed = errors.Join(failed, err)
+			stop()
+		}
+	}
+	return failed
 }

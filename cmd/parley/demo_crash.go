@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -25,26 +24,18 @@ const (
 )
 
 // runApart runs each member as a process of its own, and kills it a few times.
-func runApart(ctx context.Context, g *gathering, seed uint64, tell func(bulletin)) error {
+func runApart(ctx context.Context, g *gathering, seed uint64, tell func(bulletin), flags ...string) error {
 	binary, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ends := make(chan error)
+	var keepers []func(context.Context) error
 	for n := range g.Members {
 		k := newKeeper(g, binary, n, seed)
-		go func() { ends <- k.keep(ctx, tell) }()
+		k.flags = flags
+		keepers = append(keepers, func(ctx context.Context) error { return k.keep(ctx, tell) })
 	}
-	var failed error
-	for range g.Members {
-		if err := <-ends; err != nil {
-			failed = errors.Join(failed, err)
-			stop()
-		}
-	}
-	return failed
+	return together(ctx, keepers...)
 }
 
 // keeper starts a member, kills it at the moments that the seed drew, and starts
@@ -53,6 +44,7 @@ func runApart(ctx context.Context, g *gathering, seed uint64, tell func(bulletin
 // it starts after a crash, at any time in its recovery.
 type keeper struct {
 	binary    string
+	flags     []string
 	directory string
 	member    int
 	rng       *rand.Rand
@@ -101,7 +93,7 @@ func (k *keeper) run(ctx context.Context, tell func(bulletin)) (killed bool, err
 		return false, err
 	}
 	defer log.Close() // the member has its own
-	command := exec.Command(k.binary, "demo-member", k.directory)
+	command := exec.Command(k.binary, append([]string{"demo-member", k.directory}, k.flags...)...)
 	command.Stderr = log
 	input, err := command.StdinPipe()
 	if err != nil {

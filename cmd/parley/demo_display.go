@@ -17,7 +17,7 @@ import (
 func newDisplay(out io.Writer, o demoOptions, g *gathering) display {
 	began := time.Now()
 	if o.json {
-		return &jsonDisplay{json.NewEncoder(out), began}
+		return &jsonDisplay{json.NewEncoder(out), o, began}
 	}
 	terminal := false
 	if file, ok := out.(*os.File); ok {
@@ -48,9 +48,14 @@ var (
 
 // headline says what is done.
 func headline(o demoOptions, programs int) string {
-	text := fmt.Sprintf("A committee of %d signs %d transactions in %d programs", o.nodes, o.transactions, programs)
-	if o.crash {
-		text = fmt.Sprintf("A committee of %d signs %d transactions, killed %d times each", o.nodes, o.transactions, killsPerMember)
+	text := fmt.Sprintf("A committee of %d signs %d transactions", o.nodes, o.transactions)
+	switch {
+	case o.chaos:
+		text += fmt.Sprintf(", killed %d times each, cut off, unlisted and attacked", killsPerMember)
+	case o.crash:
+		text += fmt.Sprintf(", killed %d times each", killsPerMember)
+	default:
+		text += fmt.Sprintf(" in %d programs", programs)
 	}
 	return text + fmt.Sprintf(", seed %d", o.seed)
 }
@@ -66,36 +71,32 @@ type lineDisplay struct {
 
 func (d *lineDisplay) interval() time.Duration { return lineInterval }
 
-func (d *lineDisplay) progress(members []memberView) error {
+func (d *lineDisplay) progress(v *view) error {
 	if !d.begun {
 		d.begun = true
 		fmt.Fprintln(d.out, headline(d.options, d.gathering.Programs))
 	}
-	t := total(members)
-	_, err := fmt.Fprintf(d.out, "%5.1fs  signed %d/%d  exchanges %d  resends %d  redials %d  crashes %d\n",
+	t := total(v.members)
+	chaos := ""
+	if d.options.chaos {
+		chaos = "  " + v.troubles()
+	}
+	_, err := fmt.Fprintf(d.out, "%5.1fs  signed %d/%d  exchanges %d  resends %d  redials %d  crashes %d%s\n",
 		time.Since(d.began).Seconds(), t.signed, d.options.transactions,
-		t.exchanges, t.resends, t.redials, t.crashes)
+		t.exchanges, t.resends, t.redials, t.crashes, chaos)
 	return err
 }
 
-func (d *lineDisplay) result(r result) error { return writeResult(d.out, r) }
+func (d *lineDisplay) result(r *result) error { return writeResult(d.out, r) }
 
-// writeResult is what a person reads at the end.
-func writeResult(out io.Writer, r result) error {
+// row is a line of the result.
+type row struct{ name, value, remark string }
+
+// writeResult is what a person reads at the end: what was done to the committee,
+// and what came of it.
+func writeResult(out io.Writer, r *result) error {
 	t := total(r.members)
-	zero := func(count int) string {
-		if count == 0 {
-			return good.Render("0")
-		}
-		return wrong.Render(fmt.Sprint(count))
-	}
-	signatures := fmt.Sprintf("%d/%d", r.report.Valid, r.report.Wanted)
-	if r.report.Valid == r.report.Wanted {
-		signatures = good.Render(signatures)
-	} else {
-		signatures = wrong.Render(signatures)
-	}
-	rows := []struct{ name, value, remark string }{
+	rows := []row{
 		{"exchanges", fmt.Sprint(r.report.Exchanges), fmt.Sprintf("in %.1f s: %.0f a second", r.took.Seconds(), float64(r.report.Exchanges)/r.took.Seconds())},
 		{"p50", round(r.report.Median), "from its turn in its lane to its reply"},
 		{"p99", round(r.report.Worst), ""},
@@ -103,18 +104,26 @@ func writeResult(out io.Writer, r result) error {
 		{"redials", fmt.Sprint(t.redials), ""},
 	}
 	if r.options.crash {
-		rows = append(rows, []struct{ name, value, remark string }{
-			{"members killed", fmt.Sprint(t.crashes), "and started again"},
-			{"rounds repeated", fmt.Sprint(r.report.Repeated), "as a crash took a nonce"},
-		}...)
+		rows = append(rows,
+			row{"members killed", fmt.Sprint(t.crashes), "and started again"},
+			row{"rounds repeated", fmt.Sprint(r.report.Repeated), "as a crash took a nonce"})
 	}
-	rows = append(rows, []struct{ name, value, remark string }{
-		{"lost", zero(r.report.Lost), ""},
-		{"effects applied twice", zero(r.report.Twice), ""},
-		{"replies changed", zero(r.report.Different), ""},
-		{"nonces used twice", zero(r.report.Reused), ""},
-		{"signatures valid", signatures, "by BIP-340, of every member"},
-	}...)
+	if r.options.chaos {
+		rows = append(rows, r.chaosRows()...)
+	}
+	signatures := fmt.Sprintf("%d/%d", r.report.Valid, r.report.Wanted)
+	if r.report.Valid == r.report.Wanted {
+		signatures = good.Render(signatures)
+	} else {
+		signatures = wrong.Render(signatures)
+	}
+	rows = append(rows,
+		row{"lost", zero(r.report.Lost), ""},
+		row{"effects applied twice", zero(r.report.Twice), ""},
+		row{"events given twice", zero(t.broken), "or again without a mark"},
+		row{"replies changed", zero(r.report.Different), ""},
+		row{"nonces used twice", zero(r.report.Reused), ""},
+		row{"signatures valid", signatures, "by BIP-340, of every member"})
 	if _, err := fmt.Fprintln(out); err != nil {
 		return err
 	}
@@ -125,6 +134,14 @@ func writeResult(out io.Writer, r result) error {
 		}
 	}
 	return nil
+}
+
+// zero shows a count of what shouldn't be.
+func zero(count int) string {
+	if count == 0 {
+		return good.Render("0")
+	}
+	return wrong.Render(fmt.Sprint(count))
 }
 
 // round shows a duration in milliseconds.

@@ -19,16 +19,19 @@ import (
 
 // gathering is a committee on disk: what its members need to start.
 //
-//	committee.json      what they agree on
-//	peers.toml          the allow list of all
-//	member-1/key        identity
-//	member-1/journal/   the handler's
-//	member-1/state      the member's own
+//	committee.json        what they agree on
+//	member-1/key          identity
+//	member-1/address      where it listens
+//	member-1/peers.toml   its allow list: the others, and where it reaches them
+//	member-1/journal/     the handler's
+//	member-1/state        the member's own
 //	member-1/log
 type gathering struct {
 	committee.Committee
 	directory string
 	keep      bool
+	addresses []string // where the members listen
+	chaos     *chaos   // nil without any
 }
 
 // Ports below the systems' ephemeral ranges, from which outgoing connections
@@ -44,7 +47,11 @@ func gather(o demoOptions) (*gathering, error) {
 	if err := g.makeDirectory(); err != nil {
 		return nil, err
 	}
-	if err := g.write(o.nodes); err != nil {
+	err := g.write(o.nodes)
+	if err == nil && o.chaos {
+		g.chaos, err = newChaos(g, o.seed)
+	}
+	if err != nil {
 		return nil, errors.Join(err, g.remove())
 	}
 	return g, nil
@@ -62,13 +69,11 @@ func (g *gathering) makeDirectory() (err error) {
 	return err
 }
 
-func (g *gathering) write(nodes int) error {
-	addresses, err := freeAddresses(nodes)
-	if err != nil {
+func (g *gathering) write(nodes int) (err error) {
+	if g.addresses, err = freeAddresses("127.0.0.1", nodes); err != nil {
 		return err
 	}
-	peers := make([]allowlist.Member, nodes)
-	for n := range peers {
+	for n := range nodes {
 		if err := os.Mkdir(g.memberDirectory(n), 0o700); err != nil {
 			return err
 		}
@@ -76,15 +81,16 @@ func (g *gathering) write(nodes int) error {
 		if err != nil {
 			return err
 		}
-		peers[n] = allowlist.Member{ID: key.PeerID(), Name: "member-" + strconv.Itoa(n+1), Addresses: addresses[n : n+1]}
 		g.Members = append(g.Members, key.PeerID())
+		if err := os.WriteFile(filepath.Join(g.memberDirectory(n), "address"), []byte(g.addresses[n]), 0o600); err != nil {
+			return err
+		}
 	}
-	list, err := allowlist.New(peers...)
-	if err != nil {
-		return err
-	}
-	if err := list.Save(filepath.Join(g.directory, "peers.toml")); err != nil {
-		return err
+	for n := range g.Members {
+		direct := func(m int) string { return g.addresses[m] }
+		if err := g.list(n, g.others(n, direct)); err != nil {
+			return err
+		}
 	}
 	text, err := json.MarshalIndent(g.Committee, "", "\t")
 	if err != nil {
@@ -93,10 +99,30 @@ func (g *gathering) write(nodes int) error {
 	return os.WriteFile(filepath.Join(g.directory, "committee.json"), text, 0o600)
 }
 
-// freeAddresses finds ports of the loopback interface on which nobody listens.
-func freeAddresses(number int) (addresses []string, err error) {
+// others are the members that member n is to know, at the addresses given.
+func (g *gathering) others(n int, address func(m int) string) (others []allowlist.Member) {
+	for m, id := range g.Members {
+		if m != n {
+			others = append(others, allowlist.Member{ID: id, Name: memberName(m), Addresses: []string{address(m)}})
+		}
+	}
+	return others
+}
+
+// list writes the allow list of member n, which a running member follows.
+func (g *gathering) list(n int, peers []allowlist.Member) error {
+	list, err := allowlist.New(peers...)
+	if err != nil {
+		return err
+	}
+	return list.Save(filepath.Join(g.memberDirectory(n), "peers.toml"))
+}
+
+// freeAddresses finds ports of a host of the loopback interface on which nobody
+// listens.
+func freeAddresses(host string, number int) (addresses []string, err error) {
 	for tries := 0; len(addresses) < number; tries++ {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowPort+rand.IntN(highPort-lowPort)))
+		address := net.JoinHostPort(host, strconv.Itoa(lowPort+rand.IntN(highPort-lowPort)))
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			if tries > 100*number {
@@ -110,9 +136,9 @@ func freeAddresses(number int) (addresses []string, err error) {
 	return addresses, nil
 }
 
-func (g *gathering) memberDirectory(n int) string {
-	return filepath.Join(g.directory, "member-"+strconv.Itoa(n+1))
-}
+func memberName(n int) string { return "member-" + strconv.Itoa(n+1) }
+
+func (g *gathering) memberDirectory(n int) string { return filepath.Join(g.directory, memberName(n)) }
 
 // audit reads what the members stored, from disk.
 func (g *gathering) audit() (committee.Report, error) {
@@ -138,9 +164,6 @@ func (g *gathering) lastWords() error {
 		all := strings.Split(strings.TrimRight(string(log), "\n"), "\n")
 		last := strings.Join(all[max(0, len(all)-lines):], "\n  ")
 		words = append(words, fmt.Errorf("log of member %d ends with\n  %s", n+1, last))
-	}
-	if !g.keep {
-		words = append(words, errors.New("with --keep DIR the members' journals, states and logs stay there"))
 	}
 	return errors.Join(words...)
 }

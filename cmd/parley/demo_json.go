@@ -11,6 +11,7 @@ const jsonVersion = 1
 // jsonDisplay writes one object a line, the result last.
 type jsonDisplay struct {
 	encoder *json.Encoder
+	options demoOptions
 	began   time.Time
 }
 
@@ -23,6 +24,8 @@ type jsonProgress struct {
 	Resends   uint64  `json:"resends"`
 	Redials   uint64  `json:"redials"`
 	Crashes   int     `json:"crashes"`
+
+	Chaos *jsonChaos `json:"chaos,omitempty"`
 }
 
 type jsonResult struct {
@@ -49,28 +52,65 @@ type jsonResult struct {
 	RepliesChanged  int     `json:"replies_changed"`
 	NoncesReused    int     `json:"nonces_used_twice"`
 	SignaturesValid int     `json:"signatures_valid"`
+	GivenTwice      int     `json:"events_given_twice"` // or again without a mark
+
+	Chaos *jsonChaos `json:"chaos,omitempty"`
+}
+
+// jsonChaos is what was done to the session, besides members being killed.
+type jsonChaos struct {
+	Links              map[faultKind]int `json:"links"` // faults, by their kind
+	Absences           []jsonAbsence     `json:"absences"`
+	StrangersRefused   int               `json:"strangers_refused"`
+	RulesBroken        map[string]int    `json:"rules_broken"`     // by the mad peer
+	KeptOut            float64           `json:"kept_out_seconds"` // the longest that it was
+	LimitsReached      map[string]int    `json:"limits_reached"`   // by the mad peer
+	BlamedThoughHonest []string          `json:"honest_members_blamed"`
+}
+
+type jsonAbsence struct {
+	Member  int     `json:"member"` // from 1
+	Seconds float64 `json:"seconds"`
+	Back    bool    `json:"back"`
+}
+
+func (v *view) json(o demoOptions) *jsonChaos {
+	if !o.chaos {
+		return nil
+	}
+	f := &v.findings
+	chaos := &jsonChaos{
+		Links: v.faults, StrangersRefused: f.strangers, RulesBroken: f.rules, KeptOut: f.keptOut.Seconds(),
+		LimitsReached: f.limits, BlamedThoughHonest: f.blamed,
+	}
+	for _, a := range v.absences {
+		chaos.Absences = append(chaos.Absences, jsonAbsence{a.member + 1, a.lasts.Seconds(), a.back})
+	}
+	return chaos
 }
 
 func (d *jsonDisplay) interval() time.Duration { return lineInterval }
 
-func (d *jsonDisplay) progress(members []memberView) error {
-	t := total(members)
+func (d *jsonDisplay) progress(v *view) error {
+	t := total(v.members)
 	return d.encoder.Encode(jsonProgress{
 		Type: "progress", Version: jsonVersion, Seconds: time.Since(d.began).Seconds(),
 		Signed: t.signed, Exchanges: t.exchanges, Resends: t.resends, Redials: t.redials, Crashes: t.crashes,
+		Chaos: v.json(d.options),
 	})
 }
 
-func (d *jsonDisplay) result(r result) error {
+func (d *jsonDisplay) result(r *result) error {
 	t := total(r.members)
 	return d.encoder.Encode(jsonResult{
-		Type: "result", Version: jsonVersion, OK: r.report.Err() == nil, Seconds: r.took.Seconds(),
+		Type: "result", Version: jsonVersion, OK: r.Err() == nil, Seconds: r.took.Seconds(),
 		Nodes: r.options.nodes, Transactions: r.options.transactions, MessageSize: r.options.messageSize,
 		Seed: r.options.seed, Crash: r.options.crash,
 		Exchanges: r.report.Exchanges, PerSecond: float64(r.report.Exchanges) / r.took.Seconds(),
 		Median: float64(r.report.Median) / 1e6, Worst: float64(r.report.Worst) / 1e6,
 		Resends: t.resends, Redials: t.redials, Crashes: t.crashes, RoundsRepeated: r.report.Repeated,
 		Lost: r.report.Lost, AppliedTwice: r.report.Twice, RepliesChanged: r.report.Different,
-		NoncesReused: r.report.Reused, SignaturesValid: r.report.Valid,
+		NoncesReused: r.report.Reused, SignaturesValid: r.report.Valid, GivenTwice: t.broken,
+		Chaos: r.json(d.options),
 	})
 }

@@ -27,17 +27,28 @@ const (
 	portPatience = 5 * time.Second // for the port to be free again
 )
 
+// impatient is how a member finds out soon that a connection is dead, where many
+// are; and it takes no more from a peer than a member of the committee asks.
+var impatient = parley.Config{
+	KeepAlive: time.Second, AckTimeout: 2 * time.Second, DisconnectionTimeout: 5 * time.Second,
+	ExchangesPerSecond: 100,
+}
+
 // memberNews is how far a member is, and what its handler did in this run.
 type memberNews struct {
 	committee.Progress
 	Resends uint64 `json:"resends"`
 	Redials uint64 `json:"redials"`
+	// Since the last news:
+	Alerts []alert `json:"alerts,omitempty"`
+	Broken int     `json:"broken,omitempty"` // promises of the handler
 }
 
 // newDemoMember is the command by which the demonstration starts a member as a
 // process. It ends when its input does, so that it never outlives the demonstration.
 func newDemoMember() *cobra.Command {
-	return &cobra.Command{
+	var harsh bool
+	cmd := &cobra.Command{
 		Use:    "demo-member DIRECTORY",
 		Hidden: true,
 		Args:   oneArgument("DIRECTORY"),
@@ -48,13 +59,19 @@ func newDemoMember() *cobra.Command {
 				stop()
 			}()
 			encoder := json.NewEncoder(cmd.OutOrStdout())
-			return runMember(ctx, args[0], func(news memberNews) error { return encoder.Encode(news) })
+			var config parley.Config
+			if harsh {
+				config = impatient
+			}
+			return runMember(ctx, args[0], config, func(news memberNews) error { return encoder.Encode(news) })
 		},
 	}
+	cmd.Flags().BoolVar(&harsh, "impatient", false, "find soon that a connection is dead")
+	return cmd
 }
 
 // runMember runs the member of a directory until ctx ends.
-func runMember(ctx context.Context, directory string, tell func(memberNews) error) (err error) {
+func runMember(ctx context.Context, directory string, config parley.Config, tell func(memberNews) error) (err error) {
 	var agreed committee.Committee
 	text, err := os.ReadFile(filepath.Join(directory, "..", "committee.json"))
 	if err != nil {
@@ -68,46 +85,51 @@ func runMember(ctx context.Context, directory string, tell func(memberNews) erro
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	logger := slog.New(slog.NewTextHandler(log, nil))
+	config.Logger = slog.New(slog.NewTextHandler(log, nil))
 
 	key, err := identity.Load(filepath.Join(directory, "key"))
 	if err != nil {
 		return err
 	}
-	handler, err := openHandler(ctx, directory, key, logger)
+	if config.AllowList, err = allowlist.Follow(filepath.Join(directory, "peers.toml")); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, config.AllowList.Close()) }()
+	handler, err := openHandler(ctx, directory, key, config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, handler.Close()) }()
-	state, err := committee.OpenState(filepath.Join(directory, "state"))
+	statePath := filepath.Join(directory, "state")
+	state, err := committee.OpenState(statePath)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	member, err := committee.NewMember(agreed, key.PeerID(), handler, state, logger)
+	records, err := committee.ReadRecords(statePath)
 	if err != nil {
 		return err
 	}
-	return turn(ctx, member, handler, tell)
+	watched := newWatchful(handler, &agreed, records, config.Logger)
+	member, err := committee.NewMember(agreed, key.PeerID(), watched, state, config.Logger)
+	if err != nil {
+		return err
+	}
+	return turn(ctx, member, watched, tell)
 }
 
-// openHandler opens a member's handler at the address that the allow list gives it.
-func openHandler(ctx context.Context, directory string, key identity.Key, logger *slog.Logger) (*parley.Handler, error) {
-	list, err := allowlist.Load(filepath.Join(directory, "..", "peers.toml"))
+// openHandler opens a member's handler at its address.
+func openHandler(ctx context.Context, directory string, key identity.Key, config parley.Config) (*parley.Handler, error) {
+	address, err := os.ReadFile(filepath.Join(directory, "address"))
 	if err != nil {
 		return nil, err
 	}
-	self, listed := list.Member(key.PeerID())
-	if !listed || len(self.Addresses) == 0 {
-		return nil, errors.New("peers.toml doesn't list this member and its address")
-	}
+	config.Dir = filepath.Join(directory, "journal")
+	config.RetryMax, config.PollMax = retryMax, retryMax // members that were killed are back at once
 	patience, stop := context.WithTimeout(ctx, portPatience)
 	defer stop()
 	for {
-		handler, err := parley.New(self.Addresses[0], key, parley.Config{
-			AllowList: list, Dir: filepath.Join(directory, "journal"), Logger: logger,
-			RetryMax: retryMax, PollMax: retryMax, // members that were killed are back at once
-		})
+		handler, err := parley.New(string(address), key, config)
 		if !errors.Is(err, syscall.EADDRINUSE) || patience.Err() != nil {
 			return handler, err
 		}
@@ -117,7 +139,7 @@ func openHandler(ctx context.Context, directory string, key identity.Key, logger
 
 // turn is a member's loop. What it tells is at most an interval old when the
 // member falls quiet.
-func turn(ctx context.Context, member *committee.Member, handler *parley.Handler, tell func(memberNews) error) error {
+func turn(ctx context.Context, member *committee.Member, handler *watchful, tell func(memberNews) error) error {
 	told, untold := time.Time{}, true
 	for ctx.Err() == nil {
 		worked, err := member.Turn()
@@ -127,7 +149,9 @@ func turn(ctx context.Context, member *committee.Member, handler *parley.Handler
 		untold = untold || worked
 		if untold && time.Since(told) >= newsInterval {
 			stats := handler.Stats()
-			if err := tell(memberNews{member.Progress(), stats.Resends, stats.Redials}); err != nil {
+			news := memberNews{Progress: member.Progress(), Resends: stats.Resends, Redials: stats.Redials}
+			news.Alerts, news.Broken = handler.tell()
+			if err := tell(news); err != nil {
 				return err
 			}
 			told, untold = time.Now(), false
@@ -141,27 +165,18 @@ func turn(ctx context.Context, member *committee.Member, handler *parley.Handler
 
 // runTogether runs all members in this process.
 func runTogether(ctx context.Context, g *gathering, tell func(bulletin)) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ends := make(chan error)
+	var members []func(context.Context) error
 	for n := range g.Members {
-		go func() {
-			err := runMember(ctx, g.memberDirectory(n), func(news memberNews) error {
+		members = append(members, func(ctx context.Context) error {
+			err := runMember(ctx, g.memberDirectory(n), parley.Config{}, func(news memberNews) error {
 				tell(bulletin{member: n, news: news})
 				return nil
 			})
 			if err != nil {
-				err = fmt.Errorf("member %d: %w", n+1, err)
+				return fmt.Errorf("member %d: %w", n+1, err)
 			}
-			ends <- err
-		}()
+			return nil
+		})
 	}
-	var failed error
-	for range g.Members {
-		if err := <-ends; err != nil {
-			failed = errors.Join(failed, err)
-			stop()
-		}
-	}
-	return failed
+	return together(ctx, members...)
 }

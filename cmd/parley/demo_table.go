@@ -21,16 +21,16 @@ type tableDisplay struct {
 
 const (
 	barWidth   = 16
-	tableFrame = 7 // lines on the screen besides members
+	tableFrame = 8 // lines on the screen besides members
 )
 
 func (d *tableDisplay) interval() time.Duration { return drawInterval }
 
-func (d *tableDisplay) progress(members []memberView) error {
+func (d *tableDisplay) progress(v *view) error {
 	width, height := d.size()
 	// A line that wraps, or a table taller than the screen, couldn't be drawn over.
 	cut := lipgloss.NewStyle().MaxWidth(width)
-	lines := d.lines(members, max(1, height-tableFrame))
+	lines := d.lines(v, max(1, height-tableFrame))
 	var text strings.Builder
 	if d.drawn > 0 {
 		fmt.Fprintf(&text, "\x1b[%dA", d.drawn) // up, to the table's first line
@@ -43,25 +43,29 @@ func (d *tableDisplay) progress(members []memberView) error {
 	return err
 }
 
-func (d *tableDisplay) lines(members []memberView, rows int) []string {
+func (d *tableDisplay) lines(v *view, rows int) []string {
 	lines := []string{
 		strong.Render(headline(d.options, d.gathering.Programs)) + faint.Render(fmt.Sprintf("  %.1f s", time.Since(d.began).Seconds())),
 		"",
 		faint.Render(fmt.Sprintf("  %-11s  %-*s  %6s %7s %7s %7s %7s", "member", barWidth+8, "signed", "asked", "served", "resends", "redials", "crashes")),
 	}
-	shown := members[:min(len(members), rows)]
+	shown := v.members[:min(len(v.members), rows)]
 	for n := range shown {
 		m := &shown[n]
 		lines = append(lines, fmt.Sprintf("%s %-11s  %s %7s  %6d %7d %7d %7d %7d",
 			mark(m), d.gathering.Members[n].Short(), d.bar(m), fmt.Sprintf("%d/%d", m.Signatures, d.options.transactions),
 			m.Answered, m.Served, m.Resends(), m.Redials(), m.crashes))
 	}
-	if hidden := len(members) - len(shown); hidden > 0 {
+	if hidden := len(v.members) - len(shown); hidden > 0 {
 		lines = append(lines, faint.Render(fmt.Sprintf("  … and %d more", hidden)))
 	}
-	t := total(members)
-	return append(lines, "", fmt.Sprintf("  signed by all %d/%d   exchanges %d   resends %d   redials %d   crashes %d",
+	t := total(v.members)
+	lines = append(lines, "", fmt.Sprintf("  signed by all %d/%d   exchanges %d   resends %d   redials %d   crashes %d",
 		t.signed, d.options.transactions, t.exchanges, t.resends, t.redials, t.crashes))
+	if d.options.chaos {
+		lines = append(lines, "  "+v.troubles())
+	}
+	return lines
 }
 
 func mark(m *memberView) string {
@@ -87,4 +91,4 @@ func (d *tableDisplay) bar(m *memberView) string {
 		faint.Render(strings.Repeat("░", barWidth-nonces))
 }
 
-func (d *tableDisplay) result(r result) error { return writeResult(d.out, r) }
+func (d *tableDisplay) result(r *result) error { return writeResult(d.out, r) }

@@ -79,7 +79,7 @@ func TestDemoKeepsFiles(t *testing.T) {
 	if _, err := demo(t, "--nodes", "2", "--transactions", "1", "--keep", directory); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"committee.json", "peers.toml", "member-1/key", "member-2/state", "member-2/journal", "member-2/log"} {
+	for _, name := range []string{"committee.json", "member-1/key", "member-1/peers.toml", "member-2/state", "member-2/journal", "member-2/log"} {
 		if _, err := os.Stat(filepath.Join(directory, name)); err != nil {
 			t.Error(err)
 		}
@@ -179,10 +179,10 @@ func TestTableFitsTheTerminal(t *testing.T) {
 		out: &out, options: demoOptions{nodes: 30, transactions: 50}, gathering: g, began: time.Now(),
 		size: func() (int, int) { return 50, 20 },
 	}
-	members := make([]memberView, 30)
-	members[3].Progress = committee.Progress{Nonces: 50, Partials: 40, Signatures: 20, Done: true}
+	seen := newView(g)
+	seen.members[3].Progress = committee.Progress{Nonces: 50, Partials: 40, Signatures: 20, Done: true}
 	for range 2 {
-		if err := d.progress(members); err != nil {
+		if err := d.progress(seen); err != nil {
 			t.Fatal(err)
 		}
 	}

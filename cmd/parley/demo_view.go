@@ -1,16 +1,63 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/parley-p2p/parley/examples/committee"
 )
 
-// bulletin is what is heard of a member.
+// bulletin is what is heard of a member, or of what was done to it.
 type bulletin struct {
+	member  int
+	news    memberNews
+	killed  bool      // and nothing else
+	fault   faultKind // came on a link; and nothing else
+	listing *listing  // the member's, in the lists of all others; and nothing else
+}
+
+// listing is a member taken off the lists, or put back.
+type listing struct {
+	away  bool
+	lasts time.Duration // of the absence
+}
+
+// view is what is known of the session.
+type view struct {
+	members  []memberView
+	faults   map[faultKind]int
+	absences []absenceView
+	findings findings
+}
+
+type absenceView struct {
 	member int
-	news   memberNews
-	killed bool // and nothing else
+	lasts  time.Duration
+	back   bool
+}
+
+func newView(g *gathering) *view {
+	return &view{members: make([]memberView, len(g.Members)), faults: map[faultKind]int{}, findings: newFindings(g)}
+}
+
+// take takes a bulletin in and reports whether a member has made progress.
+func (v *view) take(b bulletin) bool {
+	switch {
+	case b.fault != "":
+		v.faults[b.fault]++
+		return false
+	case b.listing != nil && b.listing.away:
+		v.absences = append(v.absences, absenceView{member: b.member, lasts: b.listing.lasts})
+		return false
+	case b.listing != nil:
+		v.absences[len(v.absences)-1].back = true
+		return false
+	}
+	for _, a := range b.news.Alerts {
+		v.findings.take(b.member, a)
+	}
+	return v.members[b.member].take(b)
 }
 
 // memberView is what is known of a member, over all its runs.
@@ -21,6 +68,7 @@ type memberView struct {
 	earlierResends   uint64
 	earlierRedials   uint64
 	crashes          int
+	broken           int // promises of its handler
 }
 
 // take takes a bulletin in and reports whether the member has made progress.
@@ -33,6 +81,7 @@ func (v *memberView) take(b bulletin) bool {
 		return true
 	}
 	moved := v.Progress != b.news.Progress
+	v.broken += b.news.Broken
 	v.Progress, v.resends, v.redials, v.heard = b.news.Progress, b.news.Resends, b.news.Redials, true
 	return moved
 }
@@ -52,6 +101,7 @@ func allDone(members []memberView) bool {
 // totals are the members' numbers together.
 type totals struct {
 	signed, exchanges, crashes int // signed: by the member that is furthest behind
+	broken                     int
 	resends, redials           uint64
 }
 
@@ -61,6 +111,7 @@ func total(members []memberView) totals {
 		t.signed = min(t.signed, member.Signatures)
 		t.exchanges += member.Answered
 		t.crashes += member.crashes
+		t.broken += member.broken
 		t.resends += member.Resends()
 		t.redials += member.Redials()
 	}
@@ -70,14 +121,26 @@ func total(members []memberView) totals {
 // result is how the demonstration ended.
 type result struct {
 	options demoOptions
-	members []memberView
-	report  committee.Report
-	took    time.Duration
+	view
+	report committee.Report
+	took   time.Duration
+}
+
+// Err is nil if nothing is off.
+func (r *result) Err() error {
+	off := r.report.Err()
+	if broken := total(r.members).broken; broken > 0 {
+		off = errors.Join(off, fmt.Errorf("%d events given twice, or again without a mark: the members' logs name them", broken))
+	}
+	for _, blamed := range r.findings.blamed {
+		off = errors.Join(off, fmt.Errorf("an honest member is blamed: %s", blamed))
+	}
+	return off
 }
 
 // display shows the demonstration: as a table, as lines or as JSON.
 type display interface {
 	interval() time.Duration // between two calls of progress
-	progress(members []memberView) error
-	result(result) error
+	progress(*view) error
+	result(*result) error
 }

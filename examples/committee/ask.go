@@ -3,27 +3,57 @@ package committee
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/parley-p2p/parley"
 	"github.com/parley-p2p/parley/identity"
 )
 
+// askAgain is after how long a peer that was off the allow list is asked again.
+const askAgain = 100 * time.Millisecond
+
 // ask makes the requests that are due and of which the state doesn't know that
 // they were made. A crash between making one and noting it does no harm: it is
 // made again under the same key and is the same exchange.
 func (m *Member) ask() error {
+	m.askAt = time.Time{}
 	due := m.due()
 	size := min(sendMax, 1+sendBytes/(1+m.committee.MessageSize))
 	for len(due) > 0 {
 		batch := due[:min(size, len(due))]
-		if err := m.send(batch); errors.Is(err, parley.ErrQueueFull) {
+		err := m.send(batch)
+		if about := new(parley.PeerError); errors.Is(err, parley.ErrNotListed) && errors.As(err, &about) {
+			due, err = m.withhold(due, about.Peer)
+		} else {
+			due = due[len(batch):]
+		}
+		if errors.Is(err, parley.ErrQueueFull) {
 			return nil // each that ends is an event, and makes room for another
 		} else if err != nil {
 			return err
 		}
-		due = due[len(batch):]
 	}
 	return nil
+}
+
+// withhold takes a peer that is off the allow list out of what is due: it will be
+// asked again. What it was asked before a crash, though, is made again now, as
+// the replies may be here already: those come first.
+func (m *Member) withhold(due []dueRequest, peer identity.ID) (others []dueRequest, err error) {
+	m.askAt = m.state.now().Add(askAgain)
+	asked := true
+	for _, d := range due {
+		switch {
+		case d.peer != peer:
+			others = append(others, d)
+		case asked:
+			err := m.send([]dueRequest{d})
+			if asked = err == nil; !asked && !errors.Is(err, parley.ErrNotListed) {
+				return nil, err
+			}
+		}
+	}
+	return others, nil
 }
 
 type dueRequest struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/parley-p2p/parley"
 	"github.com/parley-p2p/parley/identity"
@@ -37,7 +38,8 @@ type Member struct {
 	// open are the requests of peers that can't be answered yet. They needn't
 	// be kept in the state: after a crash the handler gives them again.
 	open   map[parley.ID]openRequest
-	behind bool // something has happened since the last Tick
+	behind bool      // something has happened since the last Tick
+	askAt  time.Time // when to ask again whoever was off the allow list; zero: nobody was
 }
 
 type openRequest struct {
@@ -65,7 +67,7 @@ func NewMember(committee Committee, self identity.ID, handler Handler, state *St
 // error is the end of the member: whatever it had not synced hasn't happened,
 // and it can be started again.
 func (m *Member) Turn() (worked bool, err error) {
-	if m.behind {
+	if m.behind || !m.askAt.IsZero() && !m.state.now().Before(m.askAt) {
 		worked = true
 		if err := m.Tick(); err != nil {
 			return worked, err
@@ -107,6 +109,9 @@ func (m *Member) Receive(event parley.Event) error {
 // before a crash, and comes again because the handler didn't learn it, gets the
 // answer that was stored.
 func (m *Member) receiveRequest(event parley.Event) error {
+	if !slices.Contains(m.committee.Members, event.Peer) { // the allow list may have others
+		return unlessOver(m.handler.Reject(event.ID, "you are no member of this committee"))
+	}
 	if answer, answered := m.state.answers[event.ID]; answered {
 		return m.reply(event.ID, answer)
 	}
