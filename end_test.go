@@ -180,6 +180,12 @@ func TestStrangersGetNothing(t *testing.T) {
 	if x := carol.exchange(id); x.Acknowledged {
 		t.Fatalf("a stranger's request is acknowledged: %+v", x)
 	}
+	if r := bob.untilRefused(carol, parley.ErrNotListed); r.Layer != "list" || len(bob.Refused()) != 1 {
+		t.Fatalf("she was refused by %+v", bob.Refused())
+	}
+	if r, found := bob.WhyRefused(alice.PeerID()); found {
+		t.Fatalf("a member was refused: %+v", r)
+	}
 	alice.ask(bob, "a member's request")
 	for e := bob.next(); e.Kind != parley.RequestReceived; e = bob.next() {
 		if e.Kind != parley.StrangerRefused {

@@ -39,6 +39,14 @@ var (
 	ErrMismatch   = errors.New("the peer knows another request under this number: if a journal was restored, renew the epoch")
 )
 
+// Why a connection was refused, in Refusal.Reason; ErrNotListed is one of them too.
+var (
+	ErrPinned          = errors.New("the allow list pins the peer to other addresses")
+	ErrKeptOut         = errors.New("peer broke the protocol and is kept out for a while: wait, or pardon it")
+	ErrConnectionLimit = errors.New("connection limit reached: see Config")
+	ErrHandshake       = errors.New("no key was proved")
+)
+
 // RejectedError is a request's end by its responder's rejection.
 // errors.Is(err, ErrRejected) holds.
 type RejectedError struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +21,20 @@ import (
 // exchanging are the alerts that come while a peer that is off the list, or kept
 // out, goes on dialling.
 var exchanging = []parley.Kind{parley.StrangerRefused, parley.PeerSuspended}
+
+// untilRefused waits until a peer was refused for this reason.
+func (n *node) untilRefused(peer *node, reason error) (why parley.Refusal) {
+	n.t.Helper()
+	n.until("the peer is refused", func() bool {
+		var found bool
+		why, found = n.WhyRefused(peer.PeerID())
+		return found && errors.Is(why.Reason, reason)
+	})
+	if why.Peer != peer.PeerID() || why.Count == 0 || why.First.After(why.Last) || why.Address == "" || why.Reason.Error() == "" {
+		n.t.Fatalf("it was refused by %+v", why)
+	}
+	return why
+}
 
 // limit has a node list a peer with limits of its own.
 func (n *node) limit(peer identity.Key, limits allowlist.Limits) {
@@ -70,10 +85,9 @@ func TestRemovedPeerIsSuspendedInBothDirections(t *testing.T) {
 	}
 	bob.reply(asked, "to Alice") // waits for her
 	alice.reply(answered, "to Bob")
-	bob.until("she has tried to come back", func() bool {
-		e, ok := bob.CheckReceive()
-		return ok && e.Kind == parley.StrangerRefused
-	})
+	if r := bob.untilRefused(alice, parley.ErrNotListed); r.Layer != "list" {
+		t.Fatalf("she was refused by %+v", r)
+	}
 	if now := bob.Stats().Requests; now != requests {
 		t.Fatalf("%d requests of hers were stored since", now-requests)
 	}
@@ -138,6 +152,64 @@ func TestListIsChangedFromEverywhere(t *testing.T) {
 	}()
 	bob.stop()
 	<-changed
+}
+
+// A peer that is pinned to an address is let in from there alone, and dialled
+// nowhere else; a change of the pins takes effect at once.
+func TestPinnedPeer(t *testing.T) {
+	alice, bob := pair(t, impatient)
+	exchangeOnce(alice, bob, "from anywhere")
+	pin := func(prefix string) {
+		t.Helper()
+		from := []netip.Prefix{netip.MustParsePrefix(prefix)}
+		if err := bob.config.AllowList.Add(allowlist.Member{ID: alice.PeerID(), From: from}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pin("192.0.2.7/32")
+	asked, answered := alice.ask(bob, "from elsewhere"), bob.ask(alice, "to elsewhere")
+	if r := bob.untilRefused(alice, parley.ErrPinned); r.Layer != "pin" {
+		t.Fatalf("she was refused by %+v", r)
+	}
+	bob.until("he has not dialled her there", func() bool { return bob.exchange(answered).Failures > 0 || bob.statusOf(alice).Failures > 0 })
+	if alice.Stats().Requests != 0 || bob.Stats().Requests != 1 {
+		t.Fatal("something went through")
+	}
+	pin("127.0.0.0/8")
+	if e := bob.wantAmid(parley.RequestReceived, exchanging...); e.ID != asked {
+		t.Fatalf("%+v came", e)
+	}
+	alice.wantBody(parley.RequestReceived, "to elsewhere")
+}
+
+// With ListedAddressesOnly a listed key isn't enough: nothing is spent on whoever
+// comes from an address that the list doesn't name.
+func TestListedAddressesOnly(t *testing.T) {
+	alice, bob := pair(t, impatient)
+	bob.stop()
+	bob.config.ListedAddressesOnly = true
+	bob = bob.again()
+	id := alice.ask(bob, "hello")
+	bob.until("she is refused by her address", func() bool {
+		for _, r := range bob.Refused() {
+			if r.Peer.IsZero() && r.Layer == "address" && errors.Is(r.Reason, parley.ErrNotListed) && strings.Contains(r.Address, "127.0.0.1") {
+				return true
+			}
+		}
+		return false
+	})
+	if r, found := bob.WhyRefused(alice.PeerID()); found {
+		t.Fatalf("her key was looked at: %+v", r)
+	}
+	if e := bob.want(parley.StrangerRefused); !e.Peer.IsZero() {
+		t.Fatalf("%+v came", e)
+	}
+	if err := bob.config.AllowList.Add(allowlist.Member{ID: alice.PeerID(), Addresses: []string{alice.address}}); err != nil {
+		t.Fatal(err)
+	}
+	if e := bob.wantAmid(parley.RequestReceived, exchanging...); e.ID != id {
+		t.Fatalf("%+v came", e)
+	}
 }
 
 // A peer that asks faster than its limits in the allow list allow is told when to
@@ -216,6 +288,10 @@ func TestPeerThatBreaksTheProtocolIsKeptOut(t *testing.T) {
 
 	alice = alice.again()
 	id := alice.ask(bob, "I am back")
+	bob.until("she is refused, or her time is up", func() bool {
+		r, found := bob.WhyRefused(alice.PeerID())
+		return found && errors.Is(r.Reason, parley.ErrKeptOut) && r.Layer == "kept out" || time.Now().After(until)
+	})
 	if err := bob.Pardon(alice.PeerID()); err != nil {
 		t.Fatal(err)
 	}

@@ -131,19 +131,25 @@ func (h *Handler) listen(address string, key identity.Key) (*p2p.Protocol, error
 	return p2p.Listen(p2p.Config{
 		Key: key, Listen: addresses, Allow: h.allow, Payloads: payloads{h.journal, h.log}, Logger: h.log,
 
-		MaxMessageSize:          h.config.MaxMessageSize,
-		DialTimeout:             h.config.DialTimeout,
-		HandshakeTimeout:        h.config.HandshakeTimeout,
-		FrameTimeout:            h.config.FrameTimeout,
-		KeepAlive:               h.config.KeepAlive,
-		CloseTimeout:            h.config.CloseTimeout,
-		MaxConnections:          h.config.MaxConnections,
-		MaxConnectionsPerPeer:   h.config.MaxConnectionsPerPeer,
-		MaxConnectionsPerIP:     h.config.MaxConnectionsPerIP,
-		MaxPendingHandshakes:    h.config.MaxPendingHandshakes,
-		MaxStreamsPerConnection: h.config.MaxStreamsPerConnection,
-		MaxWindowMemoryPerPeer:  h.config.MaxWindowMemoryPerPeer,
-		MaxWindowMemory:         h.config.MaxWindowMemory,
+		MaxMessageSize:   h.config.MaxMessageSize,
+		DialTimeout:      h.config.DialTimeout,
+		HandshakeTimeout: h.config.HandshakeTimeout,
+		FrameTimeout:     h.config.FrameTimeout,
+		KeepAlive:        h.config.KeepAlive,
+		CloseTimeout:     h.config.CloseTimeout,
+
+		ListedAddressesOnly:       h.config.ListedAddressesOnly,
+		MaxConnections:            h.config.MaxConnections,
+		MaxConnectionsPerPeer:     h.config.MaxConnectionsPerPeer,
+		MaxConnectionsPerIP:       h.config.MaxConnectionsPerIP,
+		MaxPendingHandshakes:      h.config.MaxPendingHandshakes,
+		ReservedHandshakes:        h.config.ReservedHandshakes,
+		MaxHandshakesPerSecond:    h.config.MaxHandshakesPerSecond,
+		MaxArrivalsPerSecondPerIP: h.config.MaxArrivalsPerSecondPerIP,
+		MaxStreamsPerConnection:   h.config.MaxStreamsPerConnection,
+		MaxWindowMemoryPerPeer:    h.config.MaxWindowMemoryPerPeer,
+		MaxWindowMemory:           h.config.MaxWindowMemory,
+		FramesPerSecond:           h.config.FramesPerSecond,
 	})
 }
 
