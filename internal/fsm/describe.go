@@ -26,6 +26,8 @@ func Describe(key, value []byte, peer func(Peer) string) string {
 		l.dialerSide(&r.m.peer(Peer(key[1:])).dialer)
 	case responderKey:
 		l.responderSide(&r.m.peer(Peer(key[1:])).responder)
+	case endedKey:
+		l.ended(&r.m.peer(Peer(key[1 : len(key)-8])).responder)
 	case historyKey:
 		for _, e := range r.m.history.names {
 			l.remembered(e.Value.(*remembered))
@@ -74,6 +76,10 @@ func (l *line) blame(b *blame) {
 
 func (l *line) responderSide(r *responderSide) {
 	l.add("responder to %s: epoch %d, ended below %d", l.peer(r.peer.id), r.epoch, r.ended.low)
+}
+
+func (l *line) ended(r *responderSide) {
+	l.add("ended by %s", l.peer(r.peer.id))
 	for i, s := range r.ended.spans {
 		if i == 8 {
 			l.add(" and %d more spans", len(r.ended.spans)-i)

@@ -28,7 +28,7 @@ func newPeer(id Peer) *peer {
 	p := &peer{id: id}
 	p.redial.owner = p
 	p.dialer = dialerSide{peer: p, low: 1, next: 1, open: map[uint64]*outbound{}, lanes: map[string][]*outbound{}}
-	p.responder = responderSide{peer: p, ended: ended{low: 1}, open: map[uint64]*inbound{}, lanes: map[string]*inbound{}, inHand: map[Name]*inbound{}}
+	p.responder = responderSide{peer: p, ended: newEnded(), open: map[uint64]*inbound{}, lanes: map[string]*inbound{}, inHand: map[Name]*inbound{}}
 	return p
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/wire"
@@ -14,6 +16,7 @@ import (
 //
 //	'a' peer          what this node knows as dialer towards the peer
 //	'b' peer          what this node knows as responder to the peer
+//	'e' peer block(8) the sequences of one block that the peer, as dialer, has ended
 //	'h' serial(8)     an ended exchange, without payloads
 //	'i' tag(16) peer  an exchange that the peer made, open
 //	'o' tag(16)       an exchange that this node made: open, or its end not committed
@@ -24,6 +27,7 @@ import (
 const (
 	dialerKey    = 'a'
 	responderKey = 'b'
+	endedKey     = 'e'
 	historyKey   = 'h'
 	inboundKey   = 'i'
 	outboundKey  = 'o'
@@ -50,12 +54,39 @@ func (d *dialerSide) save(b *Batch) {
 
 func (r *responderSide) save(b *Batch) {
 	r.unsaved = false
-	e := encode(32 + 4*len(r.ended.spans))
-	e.numbers(r.epoch, r.ended.low, uint64(len(r.ended.spans)))
-	for _, s := range r.ended.spans {
-		e.numbers(s.first, s.last)
-	}
+	e := encode(32)
+	e.numbers(r.epoch, r.ended.low)
 	b.put(append([]byte{responderKey}, r.peer.id...), e)
+	r.ended.save(b, r.peer.id)
+}
+
+// save writes the blocks that have changed and deletes those that are all over.
+// What a record says of sequences below low is said by low.
+func (e *ended) save(b *Batch, id Peer) {
+	for _, block := range slices.Sorted(maps.Keys(e.written)) {
+		if (block+1)*blockSize <= e.low {
+			e.changed[block] = struct{}{}
+		}
+	}
+	for _, block := range slices.Sorted(maps.Keys(e.changed)) {
+		key := binary.BigEndian.AppendUint64(append([]byte{endedKey}, id...), block)
+		spans := e.of(block)
+		_, written := e.written[block]
+		switch {
+		case len(spans) > 0:
+			value := encode(16 + 4*len(spans))
+			value.numbers(uint64(len(spans)))
+			for _, s := range spans {
+				value.numbers(s.first-block*blockSize, s.last-s.first)
+			}
+			b.put(key, value)
+			e.written[block] = struct{}{}
+		case written:
+			b.put(key, nil)
+			delete(e.written, block)
+		}
+	}
+	clear(e.changed)
 }
 
 func (x *outbound) save(b *Batch) {

@@ -21,7 +21,8 @@ func (m *Machine) enterEpoch(now time.Time, s *stream, f *wire.Frame) bool {
 		for _, y := range r.inOrder() {
 			m.endInbound(now, y, Abandoned)
 		}
-		r.epoch, r.ended = f.Epoch, ended{low: 1}
+		r.epoch = f.Epoch
+		r.ended.clear()
 		m.save(r)
 		m.sync()
 	}

@@ -37,6 +37,8 @@ func (r *Restorer) Record(k, value []byte) error {
 		r.dialer(Peer(rest), d)
 	case responderKey:
 		r.responder(Peer(rest), d)
+	case endedKey:
+		r.ended(rest, d)
 	case historyKey:
 		r.remembered(rest, d)
 	case inboundKey:
@@ -67,12 +69,25 @@ func (r *Restorer) dialer(id Peer, d *decoder) {
 func (r *Restorer) responder(id Peer, d *decoder) {
 	side := &r.m.peer(id).responder
 	side.epoch, side.ended.low = d.number(), d.number()
+}
+
+func (r *Restorer) ended(key string, d *decoder) {
+	if len(key) <= 8 {
+		d.fail()
+		return
+	}
+	id, block := key[:len(key)-8], binary.BigEndian.Uint64([]byte(key[len(key)-8:]))
+	e := &r.m.peer(Peer(id)).responder.ended
 	for range d.number() {
-		if d.err != nil {
+		first, more := d.number(), d.number()
+		if d.err != nil || first >= blockSize || more >= blockSize-first {
+			d.fail()
 			return
 		}
-		side.ended.spans = append(side.ended.spans, span{d.number(), d.number()})
+		e.add(block*blockSize+first, block*blockSize+first+more)
 	}
+	e.written[block] = struct{}{}
+	clear(e.changed)
 }
 
 func (r *Restorer) remembered(serial string, d *decoder) {

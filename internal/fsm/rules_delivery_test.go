@@ -250,7 +250,7 @@ func TestTheAddressesOfAPeerOutliveARestart(t *testing.T) {
 func TestARecordOfALaterVersionIsRefused(t *testing.T) {
 	for _, bad := range []Record{
 		{[]byte("a"), nil}, {[]byte("apeer"), []byte{9}}, {[]byte("apeer"), nil}, {[]byte("zpeer"), []byte{1}},
-		{[]byte("bpeer"), []byte{1, 1, 1, 200}}, {[]byte("h"), []byte{1}}, {[]byte("hserial"), []byte{1}},
+		{[]byte("bpeer"), []byte{1, 1}}, {[]byte("epeer"), []byte{1, 1}}, {[]byte("ep\x00\x00\x00\x00\x00\x00\x00\x00"), []byte{1, 1, 200}}, {[]byte("vpeer"), []byte{1, 1}}, {[]byte("h"), []byte{1}}, {[]byte("hserial"), []byte{1}},
 		{[]byte("oshort"), []byte{1, 1, 'p'}}, {[]byte("o0123456789abcdef"), []byte{1, 1, 'p', 1, 1, 0, 0, 0, 200}},
 	} {
 		if err := Restore(testConfig()).Record(bad.Key, bad.Value); err == nil {

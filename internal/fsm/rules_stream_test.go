@@ -121,9 +121,9 @@ func TestDescribesAtMostEightSpans(t *testing.T) {
 	for seq := uint64(2); seq < 24; seq += 2 {
 		n.arrive(c, s, cancel(seq))
 	}
-	key := "b" + string(alice)
+	key := "e" + string(alice) + "\x00\x00\x00\x00\x00\x00\x00\x00"
 	got := Describe([]byte(key), n.written[key], nil)
-	if want := "responder to 616c696365: epoch 5, ended below 1, 2, 4, 6, 8, 10, 12, 14, 16 and 3 more spans"; got != want {
+	if want := "ended by 616c696365, 2, 4, 6, 8, 10, 12, 14, 16 and 3 more spans"; got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}
 }

@@ -5,12 +5,32 @@ import "slices"
 // span is the sequences from first to last, both included.
 type span struct{ first, last uint64 }
 
+// blockSize is how many sequences have a record together. What one frame of a
+// peer can make this node write is bounded by it: some 6 KiB, however many holes
+// the peer leaves.
+const blockSize = 4096
+
 // ended is the set of sequences of a dialer's epoch that are over, as its
 // responder knows them: all below low, and the spans above it, ascending and
-// apart. It needs neither a clock nor a table that grows.
+// apart. It needs neither a clock nor a table that grows: there are at most
+// wire.MaxOpen/2 spans, 512 KiB, for each peer.
 type ended struct {
-	low   uint64
-	spans []span
+	low     uint64
+	spans   []span
+	changed map[uint64]struct{} // blocks, by sequence / blockSize, since they were saved
+	written map[uint64]struct{} // blocks that have a record
+}
+
+func newEnded() ended {
+	return ended{low: 1, changed: map[uint64]struct{}{}, written: map[uint64]struct{}{}}
+}
+
+// clear begins a new epoch, in which nothing is over.
+func (e *ended) clear() {
+	e.low, e.spans = 1, nil
+	for block := range e.written {
+		e.changed[block] = struct{}{}
+	}
 }
 
 // has reports whether seq is over.
@@ -59,8 +79,27 @@ func (e *ended) add(first, last uint64) bool {
 		e.spans = slices.Delete(e.spans, 0, to)
 		return true
 	}
+	for block := first / blockSize; block <= last/blockSize; block++ {
+		e.changed[block] = struct{}{}
+	}
 	e.spans = slices.Replace(e.spans, from, to, span{first, last})
 	return true
+}
+
+// of is the spans within a block.
+func (e *ended) of(block uint64) []span {
+	first, last := max(block*blockSize, e.low), block*blockSize+blockSize-1
+	at, _ := slices.BinarySearchFunc(e.spans, first, func(s span, first uint64) int {
+		if s.last < first {
+			return -1
+		}
+		return 1
+	})
+	var within []span
+	for ; at < len(e.spans) && e.spans[at].first <= last; at++ {
+		within = append(within, span{max(e.spans[at].first, first), min(e.spans[at].last, last)})
+	}
+	return within
 }
 
 // highest is the greatest sequence that is over; 0 when none is.

@@ -1,17 +1,21 @@
 package fsm
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // TestEndedIsASet compares the spans with a plain set of numbers.
 func TestEndedIsASet(t *testing.T) {
 	const most = 40
 	rapid.Check(t, func(t *rapid.T) {
-		e, set := ended{low: 1}, map[uint64]bool{0: true}
+		e, set := newEnded(), map[uint64]bool{0: true}
 		for range rapid.IntRange(1, 30).Draw(t, "additions") {
 			first := rapid.Uint64Range(1, most).Draw(t, "first")
 			last := rapid.Uint64Range(0, most).Draw(t, "last")
@@ -97,3 +101,59 @@ func TestBackoffDoublesFromTheLeastToTheMostLessAHalfByChance(t *testing.T) {
 		}
 	}
 }
+
+// TestEndedIsRestoredFromItsBlocks saves a set after each change, as far as it
+// has changed, and restores it of all that was written.
+func TestEndedIsRestoredFromItsBlocks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := newNode(noTest{})
+		r := &n.m.peer(alice).responder
+		written := map[string][]byte{}
+		for range rapid.IntRange(1, 12).Draw(t, "changes") {
+			if rapid.IntRange(0, 9).Draw(t, "new epoch") == 0 {
+				r.epoch++
+				r.ended.clear()
+			}
+			for range rapid.IntRange(1, 4).Draw(t, "additions") {
+				first := rapid.Uint64Range(1, 4*blockSize).Draw(t, "first")
+				r.ended.add(first, first+rapid.Uint64Range(0, 2*blockSize).Draw(t, "more"))
+			}
+			var b Batch
+			r.save(&b)
+			for _, record := range b.Records {
+				if record.Value == nil {
+					delete(written, string(record.Key))
+				} else {
+					written[string(record.Key)] = record.Value
+				}
+			}
+			again := restored(noTest{}, n.m.config, written, n.now).peer(alice).responder.ended
+			if again.low != r.ended.low || !slices.Equal(again.spans, r.ended.spans) || !maps.Equal(again.written, r.ended.written) {
+				t.Fatalf("restored %+v, want %+v", again, r.ended)
+			}
+		}
+	})
+}
+
+// A peer that leaves a hole behind every sequence makes this node write a block
+// at a time, not all that it has left.
+func TestHolesWithoutEndCostABlockEach(t *testing.T) {
+	r := &New(testConfig()).peer(alice).responder
+	for seq := uint64(2); seq < wire.MaxOpen; seq += 2 {
+		r.ended.add(seq, seq)
+		var b Batch
+		r.save(&b)
+		size := 0
+		for _, record := range b.Records {
+			size += len(record.Key) + len(record.Value)
+		}
+		if size > 8<<10 {
+			t.Fatalf("the end of %d has %d bytes written", seq, size)
+		}
+	}
+}
+
+// noTest stands for a test where none may fail.
+type noTest struct{ testing.TB }
+
+func (noTest) Helper() {}

@@ -162,7 +162,7 @@ func (s *scene) outcome() string {
 }
 
 func recordKinds(records []Record) []string {
-	names := map[byte]string{dialerKey: "dialer", responderKey: "responder", historyKey: "history", inboundKey: "inbound", outboundKey: "outbound"}
+	names := map[byte]string{dialerKey: "dialer", responderKey: "responder", endedKey: "ended", blameKey: "blame", historyKey: "history", inboundKey: "inbound", outboundKey: "outbound"}
 	var kinds []string
 	for _, r := range records {
 		kind := names[r.Key[0]]
