@@ -1,20 +1,60 @@
-// Package allowlist says who may connect: the peers whose frames are read, and
-// where they are dialled.
+// Package allowlist says who may connect: the peers whose frames are read, where
+// they are dialled, from where they may come, and how much each may do.
 //
-// A [List] is made in the program with [New], or from a file with [Load]:
+// A [List] is made in the program with [New], read from a file once with [Load],
+// or from a file that it then follows with [Follow]:
 //
 //	[[peer]]
 //	id = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
 //	name = "alice"
 //	addresses = ["/ip4/10.0.0.7/tcp/4001", "alice.example.org:4001"]
+//	from = ["10.0.0.7", "2001:db8::/48"]
+//
+//	[peer.limits]
+//	exchanges_per_second = 10      # new requests
+//	bytes_per_second = 1_048_576   # payloads of its requests
+//	frames_per_second = 1_000      # frames of any kind
+//	open = 100                     # its requests stored here and not ended
+//	stored = 67_108_864            # bytes of them, and apart from these of its replies
+//	streams = 50                   # open at once, on all its connections
 //
 // Only id is required. A peer without addresses can't be dialled, but may dial.
-// A file is read strictly: what isn't understood is refused, with its line, since
-// a key that is silently passed over could be the one that shuts somebody out.
+// One without from, its pins, may come from anywhere. A limit that isn't there
+// is the node's default. A file is read strictly: what isn't understood is
+// refused, with its line, since a key that is silently passed over could be the
+// one that shuts somebody out.
+//
+// # Changes
 //
 // A list changes while it is in use: [List.Add], [List.Remove] and [List.Replace]
-// take effect with the next [List.Admits], and [List.OnChange] tells of it. To
-// follow a file, load it again and give its [List.Members] to Replace.
+// take effect with the next [List.Admits]. They return when all subscribers of
+// [List.OnChange] have been told: when Remove returns, the peer is gone. So a
+// callback must not change the list that it is told of.
+//
+// # A file that is followed
+//
+// The directory of the file is watched rather than the file, since editors
+// rename a new file over the old one, and Kubernetes swaps a link. Once nothing
+// has happened there for 100 ms (or things have happened for a whole second) the
+// file is read. It is also looked at every 30 s, since some file systems don't
+// tell of changes; then that is how long a change may take. [List.OnTrouble]
+// tells of a directory that can't be watched.
+//
+//   - A file that is wrong, can't be read or is gone changes nothing: the list
+//     stays as it was, and OnTrouble says what to mend, and in which line. The
+//     next good edit is taken over.
+//   - A file without a single peer is a legal list, which admits nobody. But it is
+//     also what is there while someone truncates a file and writes it again. So it
+//     takes the peers off a list that has some only when it has been so for 2 s.
+//     Any other half of a file that happens to be a whole list is taken for one
+//     if its writer pauses for 100 ms: best write another file and rename it, as
+//     [List.Save] and most editors do.
+//   - Changes that the program makes hold until the content of the file changes,
+//     whatever that change is: then the list is what the file says, all of it.
+//     Save to the path that is followed makes them lasting, and isn't taken for
+//     an edit; an edit of the same moment that wasn't read yet is overwritten.
+//
+// After [List.Close] the list stays as it is and follows no more.
 package allowlist
 
 import (
@@ -40,6 +80,9 @@ type List struct {
 
 	mu          sync.Mutex    // held, for a moment, to replace current; guards what follows
 	subscribers []*subscriber // replaced, never modified
+
+	follower *follower // nil: the list follows no file
+	troubles troubles
 }
 
 // table is one state of a list. It doesn't change.

@@ -74,16 +74,10 @@ func (l *List) Replace(members []Member) error {
 func (l *List) update(by string, next func(*table) (*table, error)) error {
 	l.begin()
 	defer l.writing.Unlock()
-	before := l.current.Load()
-	after, err := next(before)
+	before, after, subscribers, err := l.replace(next)
 	if err != nil || after == before {
 		return err
 	}
-	// Whoever subscribes from here on finds the change in the list.
-	l.mu.Lock()
-	l.current.Store(after)
-	subscribers := l.subscribers
-	l.mu.Unlock()
 
 	l.teller.Store(goroutine())
 	defer l.teller.Store(nobody)
@@ -99,6 +93,18 @@ func (l *List) update(by string, next func(*table) (*table, error)) error {
 		}()
 	}
 	return nil
+}
+
+// replace makes the change. Who subscribes before is told of it, who does so
+// afterwards finds it in the list.
+func (l *List) replace(next func(*table) (*table, error)) (before, after *table, subscribers []*subscriber, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before = l.current.Load()
+	if after, err = next(before); err == nil {
+		l.current.Store(after)
+	}
+	return before, after, l.subscribers, err
 }
 
 // begin waits for its turn to change the list. A callback that changes the list

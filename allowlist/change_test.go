@@ -3,9 +3,11 @@ package allowlist_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
@@ -55,6 +57,16 @@ func TestEveryChangeIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, told, "+bob", "~bob")
+
+	bob.From, bob.Limits.MaxOpen = pins("10.0.0.0/24"), 5
+	if err := list.Add(bob); err != nil {
+		t.Fatal(err)
+	}
+	if list.Limits(bob.ID).MaxOpen != 5 || list.Limits(carol.ID) != (allowlist.Limits{}) {
+		t.Error("limits were lost")
+	}
+	expect(t, told, "+bob", "~bob", "~bob")
+	*told = (*told)[:2]
 
 	bob.Name = "robert"
 	if err := list.Replace([]allowlist.Member{carol, bob}); err != nil {
@@ -152,6 +164,64 @@ func TestListGoesOnAfterACallbackPanicked(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, told, "+bob")
+}
+
+// TestEveryoneIsToldBeforeAChangeReturns has many goroutines change a list, with
+// subscribers who let others go first.
+func TestEveryoneIsToldBeforeAChangeReturns(t *testing.T) {
+	const sides, rounds = 4, 50
+	list := newList(t)
+	var gone [2]sync.Map // who each of two subscribers has hung up on
+	for i := range gone {
+		list.OnChange(func(c allowlist.Change) {
+			for range 10 {
+				runtime.Gosched()
+			}
+			for _, m := range c.Added {
+				gone[i].Delete(m.ID)
+			}
+			for _, m := range c.Removed {
+				gone[i].Store(m.ID, true)
+			}
+		})
+	}
+	var group sync.WaitGroup
+	for side := range int64(sides) {
+		m := member(t, side+1, fmt.Sprint("peer ", side))
+		group.Go(func() {
+			for range rounds {
+				if err := list.Add(m); err != nil {
+					t.Error(err)
+				}
+				list.Remove(m.ID)
+				for i := range gone {
+					if _, done := gone[i].Load(m.ID); !done {
+						t.Errorf("subscriber %d wasn't told when Remove returned", i)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestChangeSaysWhoMadeItAndWhen(t *testing.T) {
+	list := newList(t)
+	before := time.Now()
+	list.OnChange(func(c allowlist.Change) {
+		if c.By != allowlist.ByProgram || c.Time.Before(before) || c.Time.After(time.Now()) {
+			t.Errorf("by %q at %v", c.By, c.Time)
+		}
+		c.Added[0].From[0] = pins("::/0")[0] // of its own: others hear what is true
+	})
+	list.OnChange(func(c allowlist.Change) {
+		if c.Added[0].From[0] != pins("10.0.0.7/32")[0] {
+			t.Error("one subscriber changed what another was told")
+		}
+	})
+	if err := list.Add(allowlist.Member{ID: peerID(t, 1), From: pins("10.0.0.7/32")}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestChangesFromAllSidesAddUp has many goroutines change a list at once. What

@@ -39,16 +39,25 @@ type entry struct {
 // error is a *[FileError] with the place; it matches [io/fs.ErrNotExist] where
 // there is no such file. An empty file is a list that admits nobody.
 func Load(path string) (*List, error) {
+	l, _, err := load(path)
+	return l, err
+}
+
+func load(path string) (*List, []byte, error) {
 	content, err := readFile(path)
 	if err != nil {
-		return nil, &FileError{Path: path, Err: reason(err)}
+		return nil, nil, &FileError{Path: path, Err: reason(err)}
 	}
-	list, err := decode(content)
-	var wrong *FileError
-	if errors.As(err, &wrong) {
+	l, err := decode(content)
+	return l, content, atPath(path, err)
+}
+
+// atPath says in an error of decode which file it is about.
+func atPath(path string, err error) error {
+	if wrong := (*FileError)(nil); errors.As(err, &wrong) {
 		wrong.Path = path
 	}
-	return list, err
+	return err
 }
 
 // readFile reads no more of a file than shows that it is too large.
@@ -118,20 +127,30 @@ func tomlError(err error) error {
 // Save writes the list to a file that [Load] reads. A file of that name is
 // replaced, with all comments in it; at no time is half a file there. When Save
 // returns without an error the file is on disk. A machine that stops in the
-// middle may leave a file path.*.new, which can be deleted. An error is a
-// *[FileError]; for a list made by [Everyone] it matches [ErrEveryone].
+// middle may leave a file path.*.new, which can be deleted. Where the list
+// follows the file, Save is how changes of the program's own become lasting. An
+// error is a *[FileError]; for a list made by [Everyone] it matches [ErrEveryone].
 func (l *List) Save(path string) error {
-	if l.everyone {
-		return &FileError{Path: path, Err: ErrEveryone}
-	}
-	content, err := encode(l.current.Load())
-	if err == nil {
-		err = replaceFile(path, content)
+	var err error
+	switch {
+	case l.everyone:
+		err = ErrEveryone
+	case l.follower != nil && l.follower.is(path):
+		err = l.follower.save()
+	default:
+		_, err = l.save(path)
 	}
 	if err != nil {
 		return &FileError{Path: path, Err: reason(err)}
 	}
 	return nil
+}
+
+func (l *List) save(path string) (content []byte, err error) {
+	if content, err = encode(l.current.Load()); err != nil {
+		return nil, err
+	}
+	return content, replaceFile(path, content)
 }
 
 func encode(t *table) ([]byte, error) {
