@@ -39,7 +39,8 @@ var house = []room{
 	{[]string{"internal/fsm"}, "every rule of an exchange, as a pure function of state, time and input", []string{"internal/wire"}},
 	{[]string{"internal/wire"}, "the bytes of the frames and their limits", nil},
 	{[]string{"internal/journal"}, "how records become durable, and the store below", nil},
-	{[]string{"internal/p2p"}, "all of libp2p: connections, streams, the connection gater", []string{"internal/fsm", "internal/wire", "identity", "allowlist"}},
+	{[]string{"internal/p2p"}, "all of libp2p: connections, streams, the connection gater", []string{"internal/fsm", "internal/wire", "internal/noise", "identity", "allowlist"}},
+	{[]string{"internal/noise"}, "how a Noise handshake is driven", nil},
 	{[]string{"internal/simulate"}, "nodes, network, disk and applications on virtual time", []string{"internal/mediator", "internal/fsm", "internal/wire"}},
 	{[]string{"internal/attack"}, "what a hostile peer does, on real sockets", []string{"internal/wire", "identity"}},
 	{[]string{"internal/control", "internal/dashboard", "proto"}, "the daemon's local API and its page", []string{".", "identity", "allowlist"}},
@@ -54,9 +55,10 @@ var foreign = []struct {
 	by      []string
 	reason  string
 }{
-	{"github.com/libp2p", []string{"identity", "internal/p2p", "internal/attack"}, "only internal/p2p knows connections and streams, internal/attack those of others, and identity the keys"},
+	{"github.com/libp2p", []string{"identity", "internal/noise", "internal/p2p", "internal/attack"}, "only internal/p2p knows connections and streams, internal/noise how they are secured, internal/attack those of others, and identity the keys"},
 	{"github.com/multiformats", []string{"internal/p2p", "internal/attack"}, "an address is a string everywhere else"},
 	{"github.com/multiformats/go-multiaddr", []string{"allowlist", "internal/p2p", "internal/attack"}, "allowlist checks addresses, internal/p2p and internal/attack dial them"},
+	{"github.com/flynn/noise", []string{"internal/noise"}, "only internal/noise drives handshakes"},
 	{"github.com/cockroachdb", []string{"internal/journal"}, "only internal/journal knows Pebble"},
 }
 

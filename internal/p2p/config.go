@@ -96,6 +96,10 @@ type Config struct {
 	// Defaults: both directions of two connections full of streams, 256 MiB if
 	// MaxStreamsPerConnection is the default; and eight times that.
 	MaxWindowMemoryPerPeer, MaxWindowMemory int64
+
+	// StockNoise makes handshakes with go-libp2p's own Noise instead of ours,
+	// which costs half as much; both speak with each other.
+	StockNoise bool
 }
 
 // Payloads keeps payloads under numbers. Its methods are called by many

@@ -6,16 +6,19 @@ import (
 	"math"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/core/transport"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	tptu "github.com/libp2p/go-libp2p/p2p/net/upgrader"
-	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	stocknoise "github.com/libp2p/go-libp2p/p2p/security/noise"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
 	goyamux "github.com/libp2p/go-yamux/v5"
+
+	"github.com/parley-p2p/parley/internal/noise"
 )
 
 // exchangeProtocol is the only protocol spoken on a stream.
@@ -40,9 +43,7 @@ func newStack(c Config, gate *gate) (*stack, error) {
 		return nil, err
 	}
 	muxers := []tptu.StreamMuxer{{ID: yamux.ID, Muxer: newMuxer(c)}}
-	// With the muxers known to Noise yamux is agreed upon within the handshake
-	// and costs no round trip of its own.
-	secured, err := noise.New(noise.ID, c.Key.Libp2p(), muxers)
+	secured, err := newNoise(c, muxers)
 	if err != nil {
 		return nil, fmt.Errorf("set up Noise: %w", err)
 	}
@@ -59,6 +60,26 @@ func newStack(c Config, gate *gate) (*stack, error) {
 		return nil, fmt.Errorf("set up TCP: %w", err)
 	}
 	return &stack{transport: t, upgrader: upgrader, resources: resources}, nil
+}
+
+// newNoise is Noise with the muxers known to it, so that yamux is agreed upon
+// within the handshake and costs no round trip of its own.
+func newNoise(c Config, muxers []tptu.StreamMuxer) (sec.SecureTransport, error) {
+	if c.StockNoise {
+		return stocknoise.New(stocknoise.ID, c.Key.Libp2p(), muxers)
+	}
+	offered := make([]protocol.ID, len(muxers))
+	for i, muxer := range muxers {
+		offered[i] = muxer.ID
+	}
+	return noise.New(noise.Config{
+		Key:    c.Key.Libp2p(),
+		Muxers: offered,
+		Remember: func(id peer.ID) bool {
+			member, err := listed(id)
+			return err == nil && c.Allow.Admits(member)
+		},
+	})
 }
 
 // newMuxer is yamux with our limits. A silent connection is probed after

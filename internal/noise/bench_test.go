@@ -1,0 +1,3 @@
+package noise_test
+
+func peerProcess() {}
