@@ -9,7 +9,7 @@ FUZZTIME    = 500000x
 SEEDS       = 5000
 
 .DEFAULT_GOAL = help
-.PHONY: help build test race lint format vet staticcheck bench simulate fuzz demo vectors
+.PHONY: help build test race lint format vet staticcheck bench simulate fuzz demo chaos vectors
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,15 @@ fuzz: ## run every fuzz target, FUZZTIME runs of each
 demo: ## run a small group on this machine, with exchanges and a crash
 	go run ./cmd/parley demo
 	go run ./cmd/parley demo --crash --seed 7
+
+chaos: SEEDS = 20
+chaos: ## run SEEDS demonstrations amid crashes, cut connections and attackers
+	@go build -o bin/ ./cmd/parley
+	@failed=; for seed in $$(seq $(SEEDS)); do \
+		if bin/parley demo --chaos --seed $$seed >bin/chaos.txt 2>&1; \
+		then echo "seed $$seed:$$(grep '^  exchanges' bin/chaos.txt)"; \
+		else cat bin/chaos.txt; failed="$$failed $$seed"; fi; \
+	done; if [ -n "$$failed" ]; then echo "these seeds failed:$$failed"; exit 1; fi
 
 vectors: ## write the golden files anew (then read the difference)
 	@grep -rl --include='*_test.go' 'flag.Bool("rewrite"' . | xargs -n 1 dirname | sort -u | \

@@ -18,6 +18,7 @@ const (
 	messageSizeMax = 16 << 20 // bytes
 	nodesMax       = 64
 	stallLimit     = 30 * time.Second // without any progress of any member
+	chaosLimit     = time.Minute      // for a session amid chaos, however it progresses
 	drawInterval   = 100 * time.Millisecond
 	lineInterval   = time.Second // where the output is no terminal
 )
@@ -49,8 +50,19 @@ are processes, and are killed and started again while they sign. The times p50 a
 p99 are from an exchange's turn in its lane to its reply; a responder that waits for
 other members, before it can answer, is in them.
 
+With --chaos they are killed, and besides:
+  - connections between members are cut, reset, stalled and half-closed;
+  - members are taken off the allow lists of the others, and put back;
+  - strangers come to every member, again and again, from several addresses, with
+    silence, garbage and true handshakes;
+  - a peer that is on all lists, and has no part in the signing, goes mad: it sends
+    bad frames, floods every member with requests, and reads nothing.
+All of it is drawn from the seed: when, by work done, and what. When it really comes,
+and how far a flood gets, is up to the machine. It needs the loopback addresses
+127.0.1.1 and on, of which Linux has all. What fails keeps its files.
+
 ` + exitCodes,
-		Example: "  parley demo\n  parley demo --crash --seed 7\n  parley demo --json | tail -n 1",
+		Example: "  parley demo\n  parley demo --crash --seed 7\n  parley demo --chaos --seed 3\n  parley demo --json | tail -n 1",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
@@ -65,9 +77,9 @@ other members, before it can answer, is in them.
 	flags.IntVar(&o.nodes, "nodes", 4, "members of the committee")
 	flags.IntVar(&o.transactions, "transactions", 50, "transactions to sign")
 	flags.IntVar(&o.messageSize, "message-size", 0, "pad messages to so many `bytes`")
-	flags.Uint64Var(&o.seed, "seed", 1, "decides what is signed and when members are killed; keys and nonces are random")
+	flags.Uint64Var(&o.seed, "seed", 1, "decides what is signed and what goes wrong, and when; keys and nonces are random")
 	flags.BoolVar(&o.crash, "crash", false, "kill members at random moments (SIGKILL) and start them again")
-	flags.BoolVar(&o.chaos, "chaos", false, "as --crash, and besides disturb connections, unlist members, let strangers and a mad peer attack")
+	flags.BoolVar(&o.chaos, "chaos", false, "kill members, disturb connections, unlist members, let strangers and a mad peer attack")
 	flags.BoolVar(&o.json, "json", false, "write JSON, one object a line; the last is the result")
 	flags.StringVar(&o.keep, "keep", "", "keep the members' files in this new `directory`")
 	return cmd
@@ -154,6 +166,18 @@ func watch(ctx context.Context, g *gathering, o demoOptions, show display) (*vie
 	defer ticker.Stop()
 	stalled := time.NewTimer(stallLimit)
 	defer stalled.Stop()
+	var late <-chan time.Time
+	if o.chaos {
+		late = time.After(chaosLimit)
+	}
+	hang := func(what string) error {
+		stop()
+		select { // members that hang are killed meanwhile
+		case <-ended:
+		case <-time.After(2 * stopPatience):
+		}
+		return errors.New(what)
+	}
 	for done := false; ; {
 		select {
 		case b := <-news:
@@ -169,12 +193,9 @@ func watch(ctx context.Context, g *gathering, o demoOptions, show display) (*vie
 				return nil, err
 			}
 		case <-stalled.C:
-			stop()
-			select { // members that hang are killed meanwhile
-			case <-ended:
-			case <-time.After(2 * stopPatience):
-			}
-			return nil, fmt.Errorf("no member has made progress for %v", stallLimit)
+			return nil, hang(fmt.Sprintf("no member has made progress for %v", stallLimit))
+		case <-late:
+			return nil, hang(fmt.Sprintf("the committee hasn't signed everything within %v", chaosLimit))
 		case err := <-ended:
 			if err == nil && !done {
 				err = context.Canceled // by the user: the members stop only when told to

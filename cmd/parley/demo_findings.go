@@ -17,12 +17,12 @@ type findings struct {
 	strangers int            // connections refused that came from the strangers' places
 	rules     map[string]int // that it broke, and how often
 	keptOut   time.Duration  // the longest that it was, for it
-	limits    map[string]int // that it reached
+	besides   map[string]int // what else is told of it: limits that it reached, mostly
 	blamed    []string       // members of the committee, by whom and for what
 }
 
 func newFindings(g *gathering) findings {
-	return findings{gathering: g, rules: map[string]int{}, limits: map[string]int{}}
+	return findings{gathering: g, rules: map[string]int{}, besides: map[string]int{}}
 }
 
 // take takes in what the handler of member by told.
@@ -38,11 +38,15 @@ func (f *findings) take(by int, a alert) {
 			f.blamed = append(f.blamed, fmt.Sprintf("%s by %s: %s (%s)", memberName(member), memberName(by), a.Kind, a.Text))
 			return
 		}
+		if a.Kind != parley.ProtocolViolation {
+			f.besides[a.Kind.String()] += a.Count
+			return
+		}
 		f.rules[a.Text] += a.Count
 		f.keptOut = max(f.keptOut, a.KeptOut)
 	case parley.PeerLimited:
 		if member < 0 {
-			f.limits[a.Text] += a.Count
+			f.besides[a.Text] += a.Count
 		}
 	}
 }
@@ -71,7 +75,9 @@ func (r *result) chaosRows() []row {
 	for _, rule := range most(f.rules) {
 		rows = append(rows, row{"", fmt.Sprint(f.rules[rule]), rule})
 	}
-	rows = append(rows, row{"limits reached by " + madName, fmt.Sprint(len(f.limits)), strings.Join(most(f.limits), ", ")})
+	for _, what := range most(f.besides) {
+		rows = append(rows, row{"", fmt.Sprint(f.besides[what]), what})
+	}
 	return append(rows, row{"honest members blamed", zero(len(f.blamed)), ""})
 }
 

@@ -59,13 +59,13 @@ type jsonResult struct {
 
 // jsonChaos is what was done to the session, besides members being killed.
 type jsonChaos struct {
-	Links              map[faultKind]int `json:"links"` // faults, by their kind
-	Absences           []jsonAbsence     `json:"absences"`
-	StrangersRefused   int               `json:"strangers_refused"`
-	RulesBroken        map[string]int    `json:"rules_broken"`     // by the mad peer
-	KeptOut            float64           `json:"kept_out_seconds"` // the longest that it was
-	LimitsReached      map[string]int    `json:"limits_reached"`   // by the mad peer
-	BlamedThoughHonest []string          `json:"honest_members_blamed"`
+	Links            map[faultKind]int `json:"links"` // faults, by their kind
+	Absences         []jsonAbsence     `json:"absences"`
+	StrangersRefused int               `json:"strangers_refused"`
+	RulesBroken      map[string]int    `json:"rules_broken"`     // by the mad peer
+	KeptOut          float64           `json:"kept_out_seconds"` // the longest that it was
+	ToldBesides      map[string]int    `json:"told_besides"`     // of the mad peer
+	Blamed           []string          `json:"honest_members_blamed"`
 }
 
 type jsonAbsence struct {
@@ -81,7 +81,7 @@ func (v *view) json(o demoOptions) *jsonChaos {
 	f := &v.findings
 	chaos := &jsonChaos{
 		Links: v.faults, StrangersRefused: f.strangers, RulesBroken: f.rules, KeptOut: f.keptOut.Seconds(),
-		LimitsReached: f.limits, BlamedThoughHonest: f.blamed,
+		ToldBesides: f.besides, Blamed: f.blamed,
 	}
 	for _, a := range v.absences {
 		chaos.Absences = append(chaos.Absences, jsonAbsence{a.member + 1, a.lasts.Seconds(), a.back})

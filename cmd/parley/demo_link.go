@@ -16,9 +16,9 @@ const (
 	faultsPerLink = 6
 	// exchangeBytes is less than what an exchange takes on a link, besides its
 	// padding: so that all faults of a link come while it is in use.
-	exchangeBytes = 400
+	exchangeBytes = 800
 	stallMin      = 100 * time.Millisecond
-	stallMax      = 4 * time.Second // longer than it takes to find a connection dead
+	stallMax      = 3 * time.Second // longer than it takes to find a connection dead
 	forwardBuffer = 16 << 10
 )
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +73,32 @@ func TestDemoSignsThroughCrashes(t *testing.T) {
 	}
 	if least := 3 * (killsPerMember - 1); got.Crashes < least {
 		t.Errorf("%d crashes, want at least %d: the test shows little", got.Crashes, least)
+	}
+}
+
+func TestDemoSignsThroughChaos(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has all addresses of 127.0.0.0/8")
+	}
+	output, err := demo(t, "--nodes", "3", "--transactions", "10", "--seed", "3", "--chaos", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	var got jsonResult
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !got.OK || got.SignaturesValid != 10 || got.Lost != 0 || got.AppliedTwice != 0 || got.GivenTwice != 0 || len(got.Chaos.Blamed) != 0 {
+		t.Errorf("got %+v, %+v", got, got.Chaos)
+	}
+	if faults := sum(got.Chaos.Links); faults < 3*faultsPerLink/2 || got.Crashes < 3*(killsPerMember-1) || len(got.Chaos.Absences) != absences {
+		t.Errorf("%d faults of links, %d crashes, %d absences: the test shows little", faults, got.Crashes, len(got.Chaos.Absences))
+	}
+	for _, a := range got.Chaos.Absences {
+		if !a.Back {
+			t.Errorf("member %d was done without being put back on the lists", a.Member)
+		}
 	}
 }
 
@@ -154,6 +182,34 @@ func TestSeedDrawsTheMomentsOfCrashes(t *testing.T) {
 	if work := 2 * g.Exchanges(); !slices.IsSorted(first) || first[0] < 0 || first[len(first)-1] >= work {
 		t.Errorf("moments %v aren't ascending in the %d exchanges of a member", first, work)
 	}
+}
+
+func TestSeedDrawsTheChaos(t *testing.T) {
+	draw := func(seed uint64) *chaos {
+		g := &gathering{Committee: committee.Committee{Members: make([]identity.ID, 4), Transactions: 50, Programs: 8}, addresses: make([]string, 4)}
+		c, err := newChaos(g, seed)
+		if err != nil {
+			t.Skip(err) // where the addresses are missing
+		}
+		return c
+	}
+	same := func(a, b *chaos) bool {
+		return slices.Equal(a.absences, b.absences) && reflect.DeepEqual(a.faults, b.faults) &&
+			a.assault.begins == b.assault.begins && slices.EqualFunc(a.assault.outside, b.assault.outside, programme.equal) &&
+			slices.EqualFunc(a.assault.inside, b.assault.inside, programme.equal)
+	}
+	first := draw(7)
+	if !same(first, draw(7)) {
+		t.Error("the same seed drew something else")
+	}
+	if same(first, draw(8)) {
+		t.Error("another seed drew the same")
+	}
+}
+
+// equal compares behaviours by their names: functions can't be compared.
+func (p programme) equal(other programme) bool {
+	return slices.EqualFunc(p, other, func(a, b bout) bool { return a.attack.Name == b.attack.Name && a.lasts == b.lasts })
 }
 
 func TestCountsOutliveCrashes(t *testing.T) {

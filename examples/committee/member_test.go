@@ -187,6 +187,48 @@ func TestCommitteeSignsThroughCrashes(t *testing.T) {
 	t.Logf("%d rounds were repeated, %d requests given again", repeated, given)
 }
 
+func TestMemberAsksAgainOnceAPeerIsListed(t *testing.T) {
+	g := gather(t, 3, 5, 2, 1)
+	away := g.committee.Members[1]
+	g.unlisted = map[identity.ID]bool{away: true}
+	g.run()
+	for id, member := range g.members {
+		if p := member.Progress(); id != away && p.Keys != 1 {
+			t.Errorf("member %s has %d keys, want that of the listed one: %+v", id.Short(), p.Keys, p)
+		}
+	}
+	g.unlisted = nil
+	g.now = g.now.Add(askAgain)
+	g.run()
+	if report := g.audit(); report.Err() != nil {
+		t.Errorf("%v (%+v)", report.Err(), report)
+	}
+}
+
+// Members go off the others' lists and back at any time, also between a request
+// and the note of it.
+func TestCommitteeSignsThroughAbsencesAndCrashes(t *testing.T) {
+	for seed := range uint64(8) {
+		g := gather(t, 3, 5, 2, seed)
+		for _, fate := range g.fates {
+			fate.mean, fate.crashes = 5+3*int(seed), 20
+		}
+		for range 400 {
+			if g.rng.IntN(10) == 0 {
+				g.unlisted = map[identity.ID]bool{g.committee.Members[g.rng.IntN(3)]: g.rng.IntN(3) > 0}
+			}
+			g.now = g.now.Add(askAgain / 10)
+			g.turn(g.committee.Members[g.rng.IntN(3)])
+		}
+		g.unlisted = nil
+		g.now = g.now.Add(askAgain)
+		g.run()
+		if report := g.audit(); report.Err() != nil {
+			t.Errorf("seed %d: %v (%+v)", seed, report.Err(), report)
+		}
+	}
+}
+
 // leftTwice looks at what went over the network, rather than at what members
 // stored, for two partial signatures with one nonce.
 func (g *gathering) leftTwice() string {

@@ -18,6 +18,7 @@ type network struct {
 	rng       *rand.Rand
 	exchanges []*exchange                           // in the order in which they were made
 	forge     func(x *exchange, body []byte) []byte // makes another reply of one, where set
+	unlisted  map[identity.ID]bool                  // by all others
 }
 
 type exchange struct {
@@ -53,9 +54,12 @@ func (n *network) start(self identity.ID, fate *fate) *node {
 
 func (n *node) Send(messages ...parley.Message) ([]parley.ID, error) {
 	n.fate.strike()
+	if err := n.refuse(messages); err != nil {
+		return nil, err
+	}
 	ids := make([]parley.ID, len(messages))
 	for i, message := range messages {
-		x := n.find(func(x *exchange) bool { return x.id.Dialer == n.self && x.Key == message.Key })
+		x := n.made(message)
 		if x == nil {
 			x = &exchange{Message: message, id: parley.ID{Dialer: n.self}}
 			for b := range x.id.Tag {
@@ -69,6 +73,20 @@ func (n *node) Send(messages ...parley.Message) ([]parley.ID, error) {
 	}
 	n.fate.strike()
 	return ids, nil
+}
+
+func (n *node) made(message parley.Message) *exchange {
+	return n.find(func(x *exchange) bool { return x.id.Dialer == n.self && x.Key == message.Key })
+}
+
+// refuse refuses new requests of peers that aren't listed.
+func (n *node) refuse(messages []parley.Message) error {
+	for _, message := range messages {
+		if n.unlisted[message.Peer] && n.made(message) == nil {
+			return &parley.PeerError{Peer: message.Peer, Err: parley.ErrNotListed}
+		}
+	}
+	return nil
 }
 
 func (n *node) CheckReceive() (parley.Event, bool) {

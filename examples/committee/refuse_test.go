@@ -40,6 +40,32 @@ func TestMemberRejectsWhatNoMemberAsks(t *testing.T) {
 	}
 }
 
+// A handler's allow list may hold more peers than one committee.
+func TestMemberRejectsWhoIsNoMember(t *testing.T) {
+	g := gather(t, 2, 2, 1, 1)
+	g.run()
+	before := len(g.disks[g.committee.Members[0]].content)
+	stranger, err := identity.Generate(identity.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, ask := range []Ask{{Subject: Key}, {Nonce, Round{0, 1}}, {Partial, Round{0, 1}}, {Nonce, Round{0, 2}}} {
+		text, err := json.Marshal(ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &exchange{Message: parley.Message{Peer: g.committee.Members[0], Body: text}, id: parley.ID{Dialer: stranger.PeerID(), Tag: [16]byte{byte(n)}}}
+		g.exchanges = append(g.exchanges, x)
+		g.turn(x.Peer)
+		if !x.rejected || x.rejectionReason == "" {
+			t.Errorf("%s: rejected %v, answer %q", ask, x.rejected, x.answer)
+		}
+	}
+	if after := len(g.disks[g.committee.Members[0]].content); after != before {
+		t.Errorf("the state grew from %d to %d bytes", before, after)
+	}
+}
+
 // inject makes a request that the member wouldn't make.
 func (g *gathering) inject(t *testing.T, from, to identity.ID, body any) *exchange {
 	t.Helper()
