@@ -16,7 +16,7 @@ import (
 type Config struct {
 	// AllowList says who may connect and be connected to. Nil admits nobody.
 	AllowList *allowlist.List
-	// Dir holds the journal and the log of changes to the allow list, audit.jsonl.
+	// Dir holds the journal and the log of changes to the allow list, allowlist.log.
 	// It is created with mode 0700; messages lie in it unencrypted. Empty keeps the
 	// journal in memory, a crash loses it, and changes go to Logger alone.
 	Dir string

@@ -133,22 +133,44 @@
 //
 // # Who may connect
 //
-// [Config.AllowList] lists the peers; nil admits nobody. It may change at any time.
-// A peer that is removed is disconnected at once, what is open with it is suspended
-// ([PeerSuspended]) and goes on when it is listed again; its unanswered requests are
-// held back. allowlist.Everyone is for experiments.
+// [Config.AllowList] lists the peers; nil admits nobody. It changes at any time, in
+// the program or, if it was made by allowlist.Follow, as soon as its file is
+// edited. A file with a mistake in it changes nothing: [AllowListTrouble] names the
+// line. Where the call that makes a change returns, it is done: a peer that was
+// removed is disconnected, and what is open with it suspended ([PeerSuspended])
+// until it is listed again; its unanswered requests are held back meanwhile. Each
+// change is logged, and written to allowlist.log in [Config.Dir], with who made it.
+// allowlist.Everyone is for experiments.
+//
+// A member may be pinned to IP addresses: it is let in from nowhere else, and
+// dialled nowhere else. [Config.ListedAddressesOnly] goes further, for groups that
+// don't move: whoever comes from an address that isn't in the list is refused
+// before a key is looked at.
 //
 // The Noise handshake proves each side's key. Where an address proves another key
-// than its peer's, no payload is sent and [IdentityMismatch] is told. A peer that
-// breaks the protocol is disconnected, named by [ProtocolViolation], and kept out
-// for a growing time.
+// than its peer's, no payload is sent and [IdentityMismatch] is told.
 //
 // The key is the node. Two processes with one key can't both be heard: the one with
 // the older journal is fenced.
 //
+// # Whoever breaks the protocol
+//
+// A peer that sends what the protocol forbids is disconnected at once and named,
+// with the rule, by [ProtocolViolation]. It is kept out for a second, and for twice
+// as long each time, up to [Config.KeepOutMax], until a day has passed without;
+// a restart changes nothing of that. [Handler.Pardon] lets it in again. Nothing
+// that a bad network or a crash can bring about counts: being slow, silent or cut
+// off is no violation. docs/security.md lists what is.
+//
+// [Handler.WhyRefused] answers why a peer doesn't get in, and [Handler.Refused]
+// whom this node has refused lately: strangers, and members that are pinned
+// elsewhere, kept out or too many. A [PeerStatus] shows KeptOutUntil, and which
+// limit the peer has reached.
+//
 // # Limits
 //
-// Every limit is a field of [Config], where its default stands.
+// Every limit is a field of [Config], where its default stands. Those of one peer
+// can be set for each in the allow list.
 //
 //	reached                               what happens
 //	MaxMessageSize, by own message        ErrTooLarge; nothing is stored
@@ -156,12 +178,23 @@
 //	MaxQueuedPerPeer, MaxQueued           ErrQueueFull; nothing is stored. An end that
 //	                                      isn't committed counts as well
 //	MaxStored, by own requests            ErrQueueFull
-//	MaxOpenPerPeer, MaxOpen,              peers are told to try again later, and do;
-//	MaxStoredPerPeer, MaxStored           every peer always has room for one message
-//	MaxConnections, …PerPeer, …PerIP      refused; ConnectionLimitHit
+//	ExchangesPerSecond, BytesPerSecond    the peer is told when to try again, and does;
+//	                                      PeerLimited
+//	MaxOpenPerPeer, MaxOpen,              likewise; every peer always has room for one
+//	MaxStoredPerPeer, MaxStored           message
+//	FramesPerSecond                       its frames wait unread
+//	MaxConnections, …PerPeer, …PerIP,     refused; ConnectionLimitHit
+//	MaxPendingHandshakes,
+//	MaxArrivalsPerSecondPerIP,
+//	MaxHandshakesPerSecond
+//	MaxStreamsPerConnection,              the stream, or the connection, is refused;
+//	MaxWindowMemory, …PerPeer             ConnectionLimitHit
 //	less than 256 MiB of free disk        ErrDiskFull; peers are told to try again later
 //	History, HistoryAge                   the oldest ended exchange of that role is
 //	                                      forgotten, and its key with it
+//
+// Whoever is told to try again does so by itself, and nothing is lost by it: a
+// limit that is reached makes exchanges slower, not fewer.
 //
 // # Errors
 //
@@ -177,15 +210,18 @@
 //	ErrAbandoned, ErrEnded, ErrOpen       what the call takes it for
 //	ErrRejected, ErrExpired, ErrCancelled how an exchange failed
 //	ErrFenced, ErrRolledBack, ErrMismatch the peer is halted: see below
+//	ErrPinned, ErrKeptOut,                why a connection was refused: see Refusal
+//	ErrConnectionLimit, ErrHandshake
 //	ErrBusy, ErrClosed                    of the handler
 //	ErrLocked, ErrOwner, ErrDamaged       of its directory, when it is opened
 //
 // # Events for an operator
 //
 // Events for which [Kind.Priority] holds are about a peer or the node, and come
-// before all others. Those of one kind and peer are put together and counted
-// ([Event.Count]), so that no stranger can flood the application. A program without
-// an operator may pass them over, but for [JournalTrouble].
+// before all others. What repeats itself is told the first time, when something
+// about it changes, and then in sums ([Event.Count]), a minute apart; strangers are
+// put together. So nobody can flood the application. A program without an operator
+// may pass them over, but for [JournalTrouble].
 //
 // # When a peer is halted
 //

@@ -16,7 +16,7 @@ import (
 // offered to him, by three peers in sixty lanes.
 const (
 	offersAnAnswer = 10
-	answersInAll   = 2000
+	answersInAll   = 1500
 	lanesOfAPeer   = 20
 	bodySize       = 64 << 10 // bytes: all that is answered is several times what a journal may hold
 	samplesInAll   = 40
