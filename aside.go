@@ -9,18 +9,25 @@ import (
 )
 
 // aside is what Serve came across and didn't take, and what the mediator doesn't
-// tell. Outcomes are bounded by Config.MaxQueued; alerts of one kind and peer are
-// put together and counted, and of the others the latest are kept.
+// tell. Outcomes are bounded by Config.MaxQueued, and their replies lie in the
+// journal until they are taken; alerts of one kind and peer are put together and
+// counted, and of the others the latest are kept.
 type aside struct {
 	came chan struct{} // has one for a Receive that waits
 
 	mu     sync.Mutex
-	events []Event
+	events []apart
 	alerts int
 	given  ID // the outcome given last, not committed
 }
 
-func (a *aside) put(e Event) {
+// apart is an event, or the delivery that it is yet to be made of.
+type apart struct {
+	Event
+	delivery fsm.Delivery
+}
+
+func (a *aside) put(e apart) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	select {
@@ -51,7 +58,7 @@ func (a *aside) put(e Event) {
 
 // take gives the next event. The outcome given before is committed first, unless
 // that is done explicitly; if it can't be, nothing is given.
-func (a *aside) take(explicit bool, commit func(ID) bool) (Event, bool) {
+func (a *aside) take(explicit bool, commit func(ID) bool, read func(fsm.Delivery) (Event, bool)) (Event, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.given != (ID{}) && !commit(a.given) {
@@ -61,14 +68,17 @@ func (a *aside) take(explicit bool, commit func(ID) bool) (Event, bool) {
 	if len(a.events) == 0 {
 		return Event{}, false
 	}
-	e := a.events[0]
+	next := a.events[0]
 	a.events = a.events[1:]
-	if e.Kind.Priority() {
+	if next.delivery.Kind == 0 {
 		a.alerts--
-	} else if !explicit {
+		return next.Event, true
+	}
+	e, ok := read(next.delivery)
+	if ok && !e.Kind.Priority() && !explicit {
 		a.given = e.ID
 	}
-	return e, true
+	return e, ok
 }
 
 // early is the outcomes that were committed, by ID, before their events were

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/parley-p2p/parley/identity"
@@ -110,15 +109,14 @@ func (s *serving) run(ctx context.Context) error {
 	h := s.h
 	for {
 		var place chan<- struct{}
-		if len(h.waiting) > 0 {
+		if h.waiting.count > 0 {
 			place = s.places
 		}
 		select {
 		case place <- struct{}{}:
-			s.start(ctx, h.waiting[0])
-			h.waiting = h.waiting[1:]
+			s.start(ctx, h.waiting.next())
 		case n := <-h.loop.Alerts:
-			h.aside.put(h.alert(n))
+			h.aside.put(apart{Event: h.alert(n)})
 		case d := <-h.loop.Deliveries:
 			s.take(d)
 		case <-h.loop.Stopped():
@@ -134,17 +132,16 @@ func (s *serving) take(d fsm.Delivery) {
 	switch d.Kind {
 	case fsm.RequestReceived:
 		h.tell(fsm.Taken{Name: d.Name})
-		h.waiting = append(h.waiting, d)
+		h.waiting.add(d)
 	case fsm.RequestAbandoned:
 		h.tell(fsm.Taken{Name: d.Name})
 		delete(h.unread, d.Name)
-		h.waiting = slices.DeleteFunc(h.waiting, func(w fsm.Delivery) bool { return w.Name == d.Name })
+		h.waiting.remove(d)
 		s.abandon(d.Name)
 	default:
-		if e, ok := h.given(d); ok {
-			h.aside.put(e)
+		if h.isNews(d) {
+			h.aside.put(apart{eventOf(d), d})
 		}
-		h.last = fsm.Name{} // whoever takes it from there commits it
 	}
 }
 

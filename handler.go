@@ -34,8 +34,8 @@ type Handler struct {
 	last      fsm.Name    // the reply or failure given last, not committed
 	unread    map[fsm.Name]struct{}
 	early     early
-	waiting   []fsm.Delivery // requests that Serve took and has not begun: at most Config.MaxOpen
-	aside     aside          // what Serve came across and didn't take, and trouble with the allow list
+	waiting   waiting // requests that Serve took and has not begun
+	aside     aside   // what Serve came across and didn't take, and trouble with the allow list
 
 	unfollow func()        // the allow list
 	started  chan struct{} // closed when the loop runs
@@ -168,9 +168,9 @@ func (h *Handler) sayLoudly() {
 func (h *Handler) tellSuspended() {
 	for _, p := range h.Peers() {
 		if !p.Listed && p.Made+p.Asked > 0 {
-			h.aside.put(eventOfNotice(fsm.Notice{
+			h.aside.put(apart{Event: eventOfNotice(fsm.Notice{
 				Kind: fsm.PeerSuspended, Peer: peerOf(p.Peer), Detail: "off the allow list with exchanges open", Time: time.Now(),
-			}))
+			})})
 		}
 	}
 }

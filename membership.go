@@ -76,5 +76,5 @@ func (h *Handler) noteChange(what string, m allowlist.Member, c allowlist.Change
 
 // allowListTroubled tells the application: the list stays as it was.
 func (h *Handler) allowListTroubled(err error) {
-	h.aside.put(Event{Kind: AllowListTrouble, Time: time.Now(), Count: 1, Err: err})
+	h.aside.put(apart{Event: Event{Kind: AllowListTrouble, Time: time.Now(), Count: 1, Err: err}})
 }

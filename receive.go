@@ -68,7 +68,7 @@ func (h *Handler) takeAside() (Event, bool) {
 		default:
 			return false // the mediator is far behind: sooner nothing than to wait
 		}
-	})
+	}, h.read)
 }
 
 func (h *Handler) receive(ctx context.Context) (Event, error) {
@@ -137,14 +137,28 @@ func (h *Handler) commitLast() {
 // given makes the event of a delivery and notes that the application has it.
 // False: it was abandoned on the way to the application, which never hears of it.
 func (h *Handler) given(d fsm.Delivery) (Event, bool) {
+	if !h.isNews(d) {
+		return Event{}, false
+	}
+	e, ok := h.read(d)
+	if ok && !e.Kind.Priority() && d.Kind.Ends() && !h.config.ExplicitCommit {
+		h.last = d.Name
+	}
+	return e, ok
+}
+
+// isNews notes that the application has a delivery. False: it has no need of it.
+func (h *Handler) isNews(d fsm.Delivery) bool {
 	h.tell(fsm.Taken{Name: d.Name})
 	if _, unread := h.unread[d.Name]; unread && d.Kind == fsm.RequestAbandoned {
 		delete(h.unread, d.Name)
-		return Event{}, false
+		return false
 	}
-	if d.Kind.Ends() && h.early.take(d.Name) {
-		return Event{}, false // committed before it was taken: it isn't told again
-	}
+	return !d.Kind.Ends() || !h.early.take(d.Name) // else committed before it was taken: it isn't told again
+}
+
+// read makes the event of a delivery, with the request or reply.
+func (h *Handler) read(d fsm.Delivery) (Event, bool) {
 	e := eventOf(d)
 	var err error
 	e.Body, err = h.body(d)
@@ -157,17 +171,13 @@ func (h *Handler) given(d fsm.Delivery) (Event, bool) {
 	case err != nil:
 		return h.alert(fsm.Notice{Kind: fsm.JournalTrouble, Peer: d.Peer, Name: d.Name, Detail: err.Error(), Time: d.Time}), true
 	}
-	if d.Kind.Ends() && !h.config.ExplicitCommit {
-		h.last = d.Name
-	}
 	return e, true
 }
 
 // leftByServe gives the next request that Serve took and ended without answering.
 func (h *Handler) leftByServe() (Event, bool) {
-	for len(h.waiting) > 0 {
-		d := h.waiting[0]
-		h.waiting = h.waiting[1:]
+	for h.waiting.count > 0 {
+		d := h.waiting.next()
 		if e, ok := h.given(d); ok {
 			return e, true
 		}
