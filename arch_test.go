@@ -32,9 +32,10 @@ type room struct {
 // nothing of what acts. Whoever adds a package adds a row, here and in
 // CONTRIBUTING.md.
 var house = []room{
-	{[]string{"."}, "how the mediator, the journal and the P2P protocol are wired together", []string{"identity", "allowlist", "internal/mediator", "internal/fsm", "internal/journal", "internal/p2p"}},
+	{[]string{"."}, "how the mediator, the journal and the P2P protocol are wired together", []string{"identity", "allowlist", "internal/audit", "internal/mediator", "internal/fsm", "internal/journal", "internal/p2p"}},
 	{[]string{"identity"}, "keys, peer IDs and key files", nil},
 	{[]string{"allowlist"}, "who may connect, and where that is written", []string{"identity"}},
+	{[]string{"internal/audit"}, "how changes of the allow list are written down", []string{"identity", "allowlist"}},
 	{[]string{"internal/mediator"}, "the turn and the loop around it: the order persist, act, deliver", []string{"internal/fsm"}},
 	{[]string{"internal/fsm"}, "every rule of an exchange, as a pure function of state, time and input", []string{"internal/wire"}},
 	{[]string{"internal/wire"}, "the bytes of the frames and their limits", nil},
@@ -59,6 +60,7 @@ var foreign = []struct {
 	{"github.com/multiformats", []string{"internal/p2p", "internal/attack"}, "an address is a string everywhere else"},
 	{"github.com/multiformats/go-multiaddr", []string{"allowlist", "internal/p2p", "internal/attack"}, "allowlist checks addresses, internal/p2p and internal/attack dial them"},
 	{"github.com/flynn/noise", []string{"internal/noise"}, "only internal/noise drives handshakes"},
+	{"github.com/fsnotify", []string{"allowlist"}, "only the allow list follows a file"},
 	{"github.com/cockroachdb", []string{"internal/journal"}, "only internal/journal knows Pebble"},
 }
 
