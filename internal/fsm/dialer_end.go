@@ -36,6 +36,8 @@ func (m *Machine) putOff(now time.Time, x *outbound, atLeast time.Duration) {
 	x.failures++
 	x.putOffByPeer = atLeast > 0
 	x.become(Backoff)
+	// A wish for years is a peer's mistake or malice, and nobody would notice.
+	atLeast = min(atLeast, m.config.PollMax)
 	x.retryAt(m, now.Add(max(atLeast, m.backoff(x.failures, m.config.RetryMax))))
 }
 

@@ -182,6 +182,16 @@ func TestALargeRequestIsRefusedUnreadWhenItIsTooMuch(t *testing.T) {
 	}
 }
 
+func TestAPeersWishToWaitForYearsIsNotHeeded(t *testing.T) {
+	n, c := connectedNode(t)
+	n.request(1, "")
+	n.arrive(c, 2, n.nack(1).with(func(f *wire.Frame) { f.RetryAfter = 1000 * time.Hour }))
+	n.wait(n.m.config.PollMax)
+	if len(n.ready.Actions) == 0 {
+		t.Fatal("it waits")
+	}
+}
+
 func TestLimitsOfAPeersOwn(t *testing.T) {
 	n := newNode(t, limited)
 	n.step(Listed{Peer: alice, Limits: Limits{ExchangesPerSecond: 1, MaxOpen: 12}})
