@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/audit"
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/journal"
 	"github.com/parley-p2p/parley/internal/mediator"
@@ -38,7 +39,8 @@ type Handler struct {
 	aside     aside   // what Serve came across and didn't take, and trouble with the allow list
 
 	unfollow func()        // the allow list
-	started  chan struct{} // closed when the loop runs
+	audit    *audit.Log    // of its changes; nil without a Dir
+	started  chan struct{} // closed when the loop runs, or will never
 	using    sync.RWMutex  // held to read by calls that use the journal
 	closing  sync.Once
 	closed   error
@@ -50,7 +52,7 @@ type Handler struct {
 // takes a free one; with an empty one the node only dials.
 //
 // Errors match ErrLocked, ErrOwner, ErrDamaged, or say what is wrong with the
-// configuration, the directory or the address.
+// configuration, the directory, the log of the allow list or the address.
 func New(address string, key identity.Key, config Config) (*Handler, error) {
 	if key.IsZero() {
 		return nil, errors.New("private key is missing: see identity.LoadOrGenerate")
@@ -79,6 +81,11 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 		return nil, errors.Join(err, h.journal.Close())
 	}
 	h.unfollow = h.followAllowList() // before the list is read: no change is missed
+	if err := h.openAudit(); err != nil {
+		h.unfollow()
+		close(h.started) // for a change that waits
+		return nil, errors.Join(err, h.network.Close(), h.journal.Close())
+	}
 	h.loop = mediator.NewLoop(mediator.NewTurn(machine, log{h.journal, &h.syncs}),
 		h.network.Sender(), h.network.Receiver(), h.network.Priority(), h.admitted()...)
 	go h.loop.Run()
@@ -190,7 +197,7 @@ func (h *Handler) Close() error {
 		err := h.network.Close()
 		h.using.Lock()
 		defer h.using.Unlock()
-		h.closed = errors.Join(err, h.journal.Close())
+		h.closed = errors.Join(err, h.closeAudit(), h.journal.Close())
 	})
 	return h.closed
 }

@@ -1,9 +1,12 @@
 package parley
 
 import (
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/internal/audit"
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
@@ -36,28 +39,22 @@ func (h *Handler) admitted() []fsm.Input {
 // the mediator, and the mediator for no one who could change the list.
 func (h *Handler) allowListChanged(change allowlist.Change) {
 	<-h.started
-	for _, member := range change.Removed {
-		h.noteChange("removed", member, change)
-		in := fsm.Input(fsm.Unlisted{Peer: peerOf(member.ID)})
-		if h.allow.IsEveryone() { // it may still come, with no limits of its own
-			in = fsm.Listed{Peer: peerOf(member.ID)}
-		}
+	if h.loop == nil {
+		return // New failed
+	}
+	var inputs []fsm.Input
+	for _, m := range change.Removed {
+		inputs = append(inputs, h.unlistedOf(m))
+	}
+	for _, m := range slices.Concat(change.Added, change.Changed) { // another address may be the one that answers
+		inputs = append(inputs, listedOf(m))
+	}
+	for _, in := range inputs {
 		if h.pass(in) != nil {
-			return // closed
+			return // closed: the next run finds the difference
 		}
 	}
-	for _, member := range change.Added {
-		h.noteChange("added", member, change)
-		if h.pass(listedOf(member)) != nil {
-			return
-		}
-	}
-	for _, member := range change.Changed { // another address may be the one that answers
-		h.noteChange("changed", member, change)
-		if h.pass(listedOf(member)) != nil {
-			return
-		}
-	}
+	h.writeDown(change)
 }
 
 func listedOf(m allowlist.Member) fsm.Input {
@@ -69,12 +66,51 @@ func listedOf(m allowlist.Member) fsm.Input {
 	}}
 }
 
-// noteChange logs what became of a member, and who did it.
-func (h *Handler) noteChange(what string, m allowlist.Member, c allowlist.Change) {
-	h.log.Info("allow list: member "+what, "peer", m.ID, "name", m.Name, "by", c.By)
+// unlistedOf shuts a member out, unless everyone is let in: then it has no limits
+// of its own any more.
+func (h *Handler) unlistedOf(m allowlist.Member) fsm.Input {
+	if h.allow.IsEveryone() {
+		return fsm.Listed{Peer: peerOf(m.ID)}
+	}
+	return fsm.Unlisted{Peer: peerOf(m.ID)}
 }
 
 // allowListTroubled tells the application: the list stays as it was.
 func (h *Handler) allowListTroubled(err error) {
 	h.aside.put(apart{Event: Event{Kind: AllowListTrouble, Time: time.Now(), Count: 1, Err: err}})
+}
+
+// openAudit opens the log of the allow list's changes, and with it finds those made
+// while this node wasn't running.
+func (h *Handler) openAudit() (err error) {
+	if h.config.Dir != "" {
+		h.audit, err = audit.Open(h.config.Dir, h.allow.Members(), time.Now())
+	}
+	return err
+}
+
+// writeDown logs what became of each member and who did it, and writes it into the
+// directory.
+func (h *Handler) writeDown(change allowlist.Change) {
+	for _, part := range []struct {
+		what    string
+		members []allowlist.Member
+	}{{"removed", change.Removed}, {"added", change.Added}, {"changed", change.Changed}} {
+		for _, m := range part.members {
+			h.log.Info("allow list: member "+part.what, "peer", m.ID, "name", m.Name, "by", change.By)
+		}
+	}
+	if h.audit == nil {
+		return
+	}
+	if err := h.audit.Record(change); err != nil && !errors.Is(err, audit.ErrClosed) { // then the next run finds it
+		h.log.Error("the log of the allow list can't be written", "error", err)
+	}
+}
+
+func (h *Handler) closeAudit() error {
+	if h.audit == nil {
+		return nil
+	}
+	return h.audit.Close()
 }
