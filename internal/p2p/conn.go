@@ -35,6 +35,7 @@ type connection struct {
 	address string
 	at      netip.Addr // of address
 	dialed  bool
+	budget  *budget // of the peer
 
 	hello   chan struct{} // taken by the stream that reads a HELLO
 	over    chan struct{} // closed when the connection is gone, before its streams end
@@ -145,6 +146,11 @@ func (c *connection) accept() error {
 			})
 			continue
 		}
+		if !c.budget.openStream(time.Now()) {
+			c.mu.Unlock()
+			muxed.Reset()
+			continue
+		}
 		s := newStream(c, c.p.nextInbound())
 		s.muxed, s.duplex, s.serving = muxed, muxed, true
 		c.streams[s.number] = s
@@ -198,6 +204,7 @@ func (c *connection) remove(s *stream) {
 	defer c.mu.Unlock()
 	delete(c.streams, s.number)
 	if !s.mine {
+		c.budget.closeStream()
 		return
 	}
 	c.opened--

@@ -44,6 +44,7 @@ type Protocol struct {
 	mu          sync.Mutex
 	closed      bool
 	connections map[fsm.Conn]*connection
+	budgets     map[peer.ID]*budget
 	last        fsm.Conn
 	touched     []*stream // of dispatch: has frames to be flushed
 }
@@ -73,6 +74,7 @@ func Listen(config Config) (*Protocol, error) {
 		inbox:       newInbox(config.Allow),
 		sockets:     &net.Dialer{},
 		connections: make(map[fsm.Conn]*connection),
+		budgets:     make(map[peer.ID]*budget),
 	}
 	p.protocols.AddHandler(exchangeProtocol, nil)
 	p.ctx, p.stop = context.WithCancel(context.Background())
@@ -283,6 +285,7 @@ func (p *Protocol) start(c *connection, run func()) bool {
 	p.last++
 	c.number = p.last
 	p.connections[c.number] = c
+	c.budget = p.budgetOf(c)
 	p.running.Go(run)
 	return true
 }
@@ -291,6 +294,7 @@ func (p *Protocol) forget(c *connection) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.connections, c.number)
+	c.budget.connections--
 }
 
 func (p *Protocol) all() []*connection {

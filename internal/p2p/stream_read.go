@@ -92,6 +92,14 @@ func (s *stream) take(frame wire.Frame) error {
 		s.c.close(fsm.ErrNotListed)
 		return fsm.ErrNotListed
 	}
+	// What is taken at once is paid at once, and what comes in pieces by the piece.
+	frames := cost(frame.Kind)
+	if size := frame.PayloadSize(); size <= wire.MaxInline || frame.Kind == wire.Hello {
+		frames += costOf(size)
+	}
+	if err := s.pay(frames); err != nil {
+		return err
+	}
 	var payload fsm.Payload
 	var err error
 	switch frame.Kind {
@@ -232,6 +240,9 @@ func (s *stream) accept() {
 // so that the refusal reaches a peer that is still writing. Then the peer resets
 // the stream, or has written all and goes on using it.
 func (s *stream) discard(size uint64) error {
+	if err := s.pay(costOf(size)); err != nil {
+		return err
+	}
 	s.beginPiece()
 	_, err := io.CopyN(io.Discard, s.in, int64(size))
 	return err
@@ -265,6 +276,9 @@ func (s *stream) copyPayload(w io.Writer, frame *wire.Frame) error {
 	told := time.Now()
 	for left := int64(frame.Size); left > 0; {
 		n := min(left, piece)
+		if err := s.pay(costOf(uint64(n))); err != nil {
+			return err
+		}
 		s.beginPiece()
 		if _, err := io.ReadFull(s.in, room[:n]); err != nil {
 			return err
