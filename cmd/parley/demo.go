@@ -126,6 +126,9 @@ func runDemo(ctx context.Context, out io.Writer, o demoOptions) (err error) {
 		return errors.Join(err, g.lastWords())
 	}
 	result := &result{options: o, view: *seen, took: time.Since(began)}
+	if o.chaos {
+		result.strangers, result.mad = g.chaos.assault.byStrangers, g.chaos.assault.byMad
+	}
 	if result.report, err = g.audit(); err != nil {
 		return fmt.Errorf("auditing the members' state: %w", err)
 	}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-p2p/parley/allowlist"
@@ -42,6 +44,25 @@ type assault struct {
 	mad     identity.Key
 	place   netip.Addr // of the mad peer
 	address string     // which the lists give for it, and where nobody listens
+
+	mu          sync.Mutex
+	byStrangers onslaught
+	byMad       onslaught
+}
+
+// onslaught is what attackers did, and what they got.
+type onslaught struct {
+	connections int // tried
+	frames      int // sent
+	answers     int // frames that came back
+}
+
+func (o *onslaught) add(r attack.Report) {
+	o.connections += r.Attempts
+	o.frames += r.Sent
+	for _, came := range r.Received {
+		o.answers += came
+	}
 }
 
 // programme is what is done to one member, bout after bout.
@@ -69,8 +90,8 @@ func drawProgramme(rng *rand.Rand, among func(attack.Attack) bool) programme {
 	return p
 }
 
-func newAssault(g *gathering, rng *rand.Rand) (assault, error) {
-	a := assault{
+func newAssault(g *gathering, rng *rand.Rand) (*assault, error) {
+	a := &assault{
 		begins: rng.IntN(g.Exchanges() * len(g.Members) / 5),
 		place:  place(memberPlaces, len(g.Members)),
 	}
@@ -81,11 +102,11 @@ func newAssault(g *gathering, rng *rand.Rand) (assault, error) {
 	}
 	var err error
 	if a.mad, err = identity.Generate(identity.Ed25519); err != nil {
-		return a, err
+		return nil, err
 	}
 	addresses, err := freeAddresses(a.place.String(), 1)
 	if err != nil {
-		return a, err
+		return nil, err
 	}
 	a.address = addresses[0]
 	return a, nil
@@ -108,29 +129,36 @@ func (a *assault) parts(reach func(context.Context, int) bool) (parts []func(con
 		for _, side := range []struct {
 			attacker  *attack.Attacker
 			programme programme
-		}{{&stranger, a.outside[n]}, {&mad, a.inside[n]}} {
+			sum       *onslaught
+		}{{&stranger, a.outside[n], &a.byStrangers}, {&mad, a.inside[n], &a.byMad}} {
 			parts = append(parts, func(ctx context.Context) error {
 				if !reach(ctx, a.begins) {
 					return nil
 				}
-				return side.programme.run(ctx, side.attacker)
+				return side.programme.run(ctx, side.attacker, func(r attack.Report) {
+					a.mu.Lock()
+					defer a.mu.Unlock()
+					side.sum.add(r)
+				})
 			})
 		}
 	}
 	return parts
 }
 
-// run goes through the bouts until ctx ends.
-func (p programme) run(ctx context.Context, as *attack.Attacker) error {
+// run goes through the bouts until ctx ends, each as another attacker of the same
+// kind, and tells what came of each.
+func (p programme) run(ctx context.Context, as *attack.Attacker, tell func(attack.Report)) error {
 	for n := 0; ctx.Err() == nil; n++ {
 		bout := p[n%len(p)]
 		during, stop := context.WithTimeout(ctx, bout.lasts)
 		attacker := attack.Attacker{Target: as.Target, Key: as.Key, From: as.From, Pause: as.Pause}
 		err := bout.attack.Run(during, &attacker)
-		<-during.Done() // one that has done what it does waits, as another would at once
+		<-during.Done() // what has done what it does rests for the remainder
 		stop()
+		tell(attacker.Report())
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", bout.attack.Name, err)
 		}
 	}
 	return nil

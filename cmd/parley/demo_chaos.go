@@ -28,7 +28,7 @@ type chaos struct {
 	gathering *gathering
 	absences  []absence
 	faults    map[pair][]fault
-	assault   assault
+	assault   *assault
 	tell      func(bulletin)
 
 	mu     sync.Mutex

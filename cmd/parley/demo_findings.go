@@ -67,10 +67,12 @@ func (r *result) chaosRows() []row {
 	}
 	f := &r.findings
 	rows = append(rows,
-		row{"strangers refused", fmt.Sprint(f.strangers), ""},
-		row{"rules broken by " + madName, fmt.Sprint(sum(f.rules)), ""})
+		row{"strangers", fmt.Sprint(r.strangers.connections), fmt.Sprintf("connections tried, %d told to the operators", f.strangers)},
+		row{"strangers answered", zero(r.strangers.answers), ""},
+		row{"a mad peer", fmt.Sprint(r.mad.frames), fmt.Sprintf("frames sent on %d connections", r.mad.connections)},
+		row{"rules it broke", fmt.Sprint(sum(f.rules)), ""})
 	if len(f.rules) > 0 {
-		rows[len(rows)-1].remark = fmt.Sprintf("each time kept out, for up to %v", f.keptOut.Round(time.Second))
+		rows[len(rows)-1].remark = fmt.Sprintf("kept out each time, for longer, at last for %v", f.keptOut.Round(time.Second))
 	}
 	for _, rule := range most(f.rules) {
 		rows = append(rows, row{"", fmt.Sprint(f.rules[rule]), rule})

@@ -57,15 +57,19 @@ type jsonResult struct {
 	Chaos *jsonChaos `json:"chaos,omitempty"`
 }
 
-// jsonChaos is what was done to the session, besides members being killed.
+// jsonChaos is what was done to the session, besides members being killed. What
+// attackers did is in the result alone.
 type jsonChaos struct {
-	Links            map[faultKind]int `json:"links"` // faults, by their kind
-	Absences         []jsonAbsence     `json:"absences"`
-	StrangersRefused int               `json:"strangers_refused"`
-	RulesBroken      map[string]int    `json:"rules_broken"`     // by the mad peer
-	KeptOut          float64           `json:"kept_out_seconds"` // the longest that it was
-	ToldBesides      map[string]int    `json:"told_besides"`     // of the mad peer
-	Blamed           []string          `json:"honest_members_blamed"`
+	Links             map[faultKind]int `json:"links"` // faults, by their kind
+	Absences          []jsonAbsence     `json:"absences"`
+	StrangersTried    int               `json:"strangers_tried"`   // connections
+	StrangersRefused  int               `json:"strangers_refused"` // as the operators are told
+	StrangersAnswered int               `json:"strangers_answered"`
+	MadFrames         int               `json:"mad_frames"`       // sent by the mad peer
+	RulesBroken       map[string]int    `json:"rules_broken"`     // by it
+	KeptOut           float64           `json:"kept_out_seconds"` // the longest that it was
+	ToldBesides       map[string]int    `json:"told_besides"`     // of it
+	Blamed            []string          `json:"honest_members_blamed"`
 }
 
 type jsonAbsence struct {
@@ -81,10 +85,19 @@ func (v *view) json(o demoOptions) *jsonChaos {
 	f := &v.findings
 	chaos := &jsonChaos{
 		Links: v.faults, StrangersRefused: f.strangers, RulesBroken: f.rules, KeptOut: f.keptOut.Seconds(),
-		ToldBesides: f.besides, Blamed: f.blamed,
+		ToldBesides: f.besides, Blamed: append([]string{}, f.blamed...), Absences: []jsonAbsence{},
 	}
 	for _, a := range v.absences {
 		chaos.Absences = append(chaos.Absences, jsonAbsence{a.member + 1, a.lasts.Seconds(), a.back})
+	}
+	return chaos
+}
+
+func (r *result) json() *jsonChaos {
+	chaos := r.view.json(r.options)
+	if chaos != nil {
+		chaos.StrangersTried, chaos.StrangersAnswered = r.strangers.connections, r.strangers.answers
+		chaos.MadFrames = r.mad.frames
 	}
 	return chaos
 }
@@ -111,6 +124,6 @@ func (d *jsonDisplay) result(r *result) error {
 		Resends: t.resends, Redials: t.redials, Crashes: t.crashes, RoundsRepeated: r.report.Repeated,
 		Lost: r.report.Lost, AppliedTwice: r.report.Twice, RepliesChanged: r.report.Different,
 		NoncesReused: r.report.Reused, SignaturesValid: r.report.Valid, GivenTwice: t.broken,
-		Chaos: r.json(d.options),
+		Chaos: r.json(),
 	})
 }

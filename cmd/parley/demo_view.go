@@ -124,6 +124,8 @@ type result struct {
 	view
 	report committee.Report
 	took   time.Duration
+	// strangers and mad are what attackers did to the members.
+	strangers, mad onslaught
 }
 
 // Err is nil if nothing is off.
@@ -131,6 +133,9 @@ func (r *result) Err() error {
 	off := r.report.Err()
 	if broken := total(r.members).broken; broken > 0 {
 		off = errors.Join(off, fmt.Errorf("%d events given twice, or again without a mark: the members' logs name them", broken))
+	}
+	if r.strangers.answers > 0 {
+		off = errors.Join(off, fmt.Errorf("strangers got %d answers", r.strangers.answers))
 	}
 	for _, blamed := range r.findings.blamed {
 		off = errors.Join(off, fmt.Errorf("an honest member is blamed: %s", blamed))
