@@ -109,7 +109,7 @@ func New(members ...Member) (*List, error) {
 // admits everyone all the same.
 func Everyone() *List {
 	l := &List{everyone: true}
-	l.current.Store(&table{})
+	l.current.Store(&table{byID: map[identity.ID]Member{}, byName: map[string]identity.ID{}})
 	return l
 }
 
@@ -137,6 +137,29 @@ func tableOf(members []Member) (*table, error) {
 	delete(t.byName, "")
 	t.sorted = slices.SortedFunc(maps.Values(t.byID), compare)
 	return t, nil
+}
+
+// without is the table with one member less. Of the others nothing is checked
+// again: that would take a long list a good part of a second.
+func (t *table) without(id identity.ID) *table {
+	next := &table{byID: maps.Clone(t.byID), byName: maps.Clone(t.byName)}
+	next.sorted = slices.DeleteFunc(slices.Clone(t.sorted), func(m Member) bool { return m.ID == id })
+	delete(next.byName, t.byID[id].Name)
+	delete(next.byID, id)
+	return next
+}
+
+// with is the table with a member that was checked, whose name is free, in the
+// place of the one with its ID, if there is one.
+func (t *table) with(m Member) *table {
+	next := t.without(m.ID)
+	next.byID[m.ID] = m
+	if m.Name != "" {
+		next.byName[m.Name] = m.ID
+	}
+	at, _ := slices.BinarySearchFunc(next.sorted, m, compare)
+	next.sorted = slices.Insert(next.sorted, at, m)
+	return next
 }
 
 // compare orders members for a reader.

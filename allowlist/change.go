@@ -39,8 +39,10 @@ func (l *List) Add(m Member) error {
 		if holder, taken := t.byName[m.Name]; taken && holder != m.ID {
 			return nil, &FieldError{Field: "name", Err: ErrDuplicate}
 		}
-		members := slices.DeleteFunc(slices.Clone(t.sorted), func(other Member) bool { return other.ID == m.ID })
-		return tableOf(append(members, m))
+		if _, listed := t.byID[m.ID]; !listed && len(t.byID) == MaxMembers {
+			return nil, ErrTooMany
+		}
+		return t.with(m), nil
 	})
 }
 
@@ -53,7 +55,7 @@ func (l *List) Remove(id identity.ID) (removed bool) {
 		if _, removed = t.byID[id]; !removed {
 			return t, nil
 		}
-		return tableOf(slices.DeleteFunc(slices.Clone(t.sorted), func(m Member) bool { return m.ID == id }))
+		return t.without(id), nil
 	})
 	return removed
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
 )
@@ -164,6 +166,32 @@ func TestListGoesOnAfterACallbackPanicked(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, told, "+bob")
+}
+
+// TestAddAndRemoveKeepTheOrder compares lists made step by step with one made at
+// once.
+func TestAddAndRemoveKeepTheOrder(t *testing.T) {
+	list := newList(t)
+	for i, name := range []string{"dora", "", "alice", "", "carol", "bob"} {
+		if err := list.Add(member(t, int64(i+1), name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renamed := member(t, 3, "zoe") // who was alice, and another takes that name
+	if err := errors.Join(list.Add(renamed), list.Add(member(t, 2, "alice"))); err != nil {
+		t.Fatal(err)
+	}
+	list.Remove(peerID(t, 5))
+	want := newList(t, member(t, 1, "dora"), member(t, 2, "alice"), renamed, member(t, 4, ""), member(t, 6, "bob"))
+	if difference := cmp.Diff(want.Members(), list.Members(), equal); difference != "" {
+		t.Errorf("(-at once +step by step):\n%s", difference)
+	}
+	if m, err := list.Find("alice"); err != nil || m.ID != peerID(t, 2) {
+		t.Errorf("found %v, %v", m, err)
+	}
+	if m, err := list.Find("carol"); !errors.Is(err, allowlist.ErrUnknown) {
+		t.Errorf("found %v, %v", m, err)
+	}
 }
 
 // TestEveryoneIsToldBeforeAChangeReturns has many goroutines change a list, with

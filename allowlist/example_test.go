@@ -47,3 +47,16 @@ func ExampleParseAddress() {
 	// /dns/alice.example.org/tcp/4001
 	// address "alice.example.org": the port is missing; write an address as /ip4/10.0.0.7/tcp/4001, /dns/alice.example.org/tcp/4001 or alice.example.org:4001
 }
+
+// A list that follows its file takes over every good edit; a bad one is told of.
+func ExampleFollow() {
+	list, err := allowlist.Follow("peers.toml")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer list.Close()
+	list.OnTrouble(func(err error) { log.Print(err, "; the list stays as it was") })
+	list.OnChange(func(change allowlist.Change) {
+		log.Print("changed by ", change.By, ": ", change.Added, change.Removed, change.Changed)
+	})
+}
