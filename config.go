@@ -16,9 +16,9 @@ import (
 type Config struct {
 	// AllowList says who may connect and be connected to. Nil admits nobody.
 	AllowList *allowlist.List
-	// Dir holds the journal and the log of changes to the allow list, allowlist.log.
+	// Dir holds the journal, and allowlist.log with every change of the allow list.
 	// It is created with mode 0700; messages lie in it unencrypted. Empty keeps the
-	// journal in memory, a crash loses it, and changes go to Logger alone.
+	// journal in memory, where a crash loses it, and changes go to Logger alone.
 	Dir string
 	// ExplicitCommit: a reply or failure is given again after a crash until
 	// Commit; otherwise asking for the next event commits the one before.
@@ -67,8 +67,8 @@ type Config struct {
 	// Connections and strangers.
 
 	// ListedAddressesOnly refuses a connection before its handshake unless the
-	// allow list names the IP that it comes from, as an address or a pin. It is for
-	// groups whose members don't move. Default false.
+	// allow list names the IP that it comes from: by an address, a host name or a
+	// pin. It is for groups whose members don't move. Default false.
 	ListedAddressesOnly bool
 	// MaxConnections bounds the connections that peers have dialled,
 	// MaxConnectionsPerPeer those with one peer in each direction, and
@@ -105,9 +105,9 @@ type Config struct {
 	// Defaults 1,000 and 64 MiB.
 	ExchangesPerSecond int
 	BytesPerSecond     int64
-	// FramesPerSecond bounds the frames of any kind that are read from a peer;
-	// after a pause ten seconds' worth may come at once. Beyond it they wait
-	// unread, and none is lost. Default 10,000.
+	// FramesPerSecond bounds the frames of any kind that are read from a peer, 16
+	// KiB of a payload counting as one; after a pause ten seconds' worth may come
+	// at once. Beyond it they wait unread, and none is lost. Default 10,000.
 	FramesPerSecond int
 	// MaxOpenPerPeer bounds a peer's requests that are stored here and not ended.
 	// Default 4,096.
