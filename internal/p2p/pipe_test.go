@@ -36,27 +36,42 @@ type pipes struct {
 // runs within a bubble of synctest.
 func servePipes(t *testing.T) (*node, *pipes) {
 	t.Helper()
+	n := listenWithout(t)
+	return n, n.servePipes(newKey(t, identity.Ed25519).PeerID())
+}
+
+// listenWithout is a node without a listener, which admits everyone.
+func listenWithout(t *testing.T, change ...func(*Config)) *node {
+	t.Helper()
 	n := &node{t: t, key: newKey(t, identity.Ed25519), payloads: newMemory()}
+	config := Config{Key: n.key, Allow: allowlist.Everyone(), Payloads: n.payloads, Logger: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&config)
+	}
+	n.list = config.Allow
 	var err error
-	n.Protocol, err = Listen(Config{
-		Key: n.key, Allow: allowlist.Everyone(), Payloads: n.payloads, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
+	if n.Protocol, err = Listen(config); err != nil {
 		t.Fatal(err)
 	}
-	c := &pipes{
-		id:      idOf(fsm.Peer(newKey(t, identity.Ed25519).PeerID().Bytes())),
-		streams: make(chan network.MuxedStream),
-		over:    make(chan struct{}),
-	}
-	n.serve(c, "/ip4/192.0.2.1/tcp/4001", false, nil)
-	want[fsm.Connected](n)
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})
-	return n, c
+	return n
+}
+
+// servePipes has the node serve a connection of this peer.
+func (n *node) servePipes(id identity.ID) *pipes {
+	n.t.Helper()
+	c := &pipes{
+		id:      idOf(fsm.Peer(id.Bytes())),
+		streams: make(chan network.MuxedStream),
+		over:    make(chan struct{}),
+	}
+	n.serve(c, "/ip4/192.0.2.1/tcp/4001", false, nil)
+	want[fsm.Connected](n)
+	return c
 }
 
 // open gives the node a stream and returns its other end.

@@ -1,0 +1,194 @@
+package p2p
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// serveLimited is servePipes for one peer with limits of its own.
+func serveLimited(t *testing.T, limits allowlist.Limits, change ...func(*Config)) (*node, *pipes) {
+	t.Helper()
+	id := newKey(t, identity.Ed25519).PeerID()
+	list, err := allowlist.New(allowlist.Member{ID: id, Limits: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := listenWithout(t, append(change, func(c *Config) { c.Allow = list })...)
+	return n, n.servePipes(id)
+}
+
+var anAck = ack(wire.OfReply, wire.Frame{Epoch: 1, Seq: 1, Hash: wire.Hash{1}})
+
+// frames is a message of so many acknowledgements.
+func frames(t *testing.T, count int) []byte {
+	t.Helper()
+	var message []byte
+	for range count {
+		message = appendFrames(t, message, anAck)
+	}
+	return message
+}
+
+// drain counts the frames that are there.
+func (n *node) drain() (count int) {
+	n.t.Helper()
+	for {
+		synctest.Wait()
+		select {
+		case in := <-n.Receiver():
+			if _, ok := in.(fsm.Arrived); !ok {
+				n.t.Fatalf("got %T %+v", in, in)
+			}
+			count++
+		default:
+			return count
+		}
+	}
+}
+
+func TestFramesBeyondTheRateWaitAndAreNotLost(t *testing.T) {
+	for name, test := range map[string]struct {
+		own  allowlist.Limits
+		rate int
+	}{
+		"the rate of all":        {allowlist.Limits{}, 5},
+		"the rate of its own":    {allowlist.Limits{FramesPerSecond: 7}, 7},
+		"a rate below one HELLO": {allowlist.Limits{FramesPerSecond: 1}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, c := serveLimited(t, test.own, func(c *Config) { c.FramesPerSecond, c.FrameTimeout = 5, 2*time.Second })
+				one, other := c.open(), c.open()
+				const each = 60
+				for _, s := range []net.Conn{one, other} {
+					go s.Write(append([]byte(greeting), frames(t, each)...))
+				}
+				if got := n.drain(); got != frameBurst*test.rate {
+					t.Fatalf("%d frames at once, want %d", got, frameBurst*test.rate)
+				}
+				total := frameBurst * test.rate
+				for range 3 {
+					time.Sleep(time.Second)
+					got := n.drain()
+					if total += got; got != test.rate {
+						t.Fatalf("%d frames in a second, want %d", got, test.rate)
+					}
+				}
+				for range 2 * each {
+					time.Sleep(time.Second)
+					total += n.drain()
+				}
+				if total != 2*each {
+					t.Errorf("%d frames of %d came", total, 2*each)
+				}
+				notice := n.wantNotice(fsm.PeerLimited)
+				if notice.Peer != peerOf(c.id) || notice.Count != 1 || !strings.Contains(notice.Detail, "FramesPerSecond: ") {
+					t.Errorf("noticed %+v", notice)
+				}
+				synctest.Wait()
+				if extra, more := n.notices.take(); more {
+					t.Errorf("noticed again: %+v", extra)
+				}
+			})
+		})
+	}
+}
+
+func TestReachingALimitAgainIsToldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1})
+		s := c.open()
+		message := append([]byte(greeting), frames(t, frameBurst+2)...)
+		for range 2 {
+			go s.Write(message)
+			message = frames(t, frameBurst+2)
+			time.Sleep(time.Minute)
+			n.drain()
+			n.wantNotice(fsm.PeerLimited)
+			time.Sleep(limitedFor)
+		}
+	})
+}
+
+func TestAHelloAndPayloadsCountAsSeveralFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 10})
+		body := bytes.Repeat([]byte{1}, 48<<10)
+		request := wire.Frame{Kind: wire.Request, Epoch: 1, Seq: 1, Tag: wire.Tag{1}, Hash: sha256.Sum256(body), Size: uint64(len(body))}
+		first, _ := hello()
+		message := append(appendFrames(t, []byte(greeting), first, request), body...)
+		go c.open().Write(append(message, frames(t, 100)...))
+		if got, want := n.drain(), 2+10*frameBurst-(helloCost+1+3); got != want {
+			t.Errorf("%d frames came at once, want %d", got, want)
+		}
+		time.Sleep(time.Hour)
+		n.drain()
+	})
+}
+
+// Neither the end of a connection nor that of a stream waits for the rate.
+func TestAWaitForTheRateEndsWithItsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1})
+		for range 3 {
+			go c.open().Write(append([]byte(greeting), frames(t, 50)...))
+		}
+		var at fsm.Arrived
+		for range frameBurst {
+			at = want[fsm.Arrived](n)
+		}
+		synctest.Wait()
+		began := time.Now()
+		n.do(fsm.Reset{Conn: at.Conn, Stream: at.Stream})
+		n.do()
+		synctest.Wait()
+		if got := open(n); got != 2 {
+			t.Errorf("%d streams are open, want 2", got)
+		}
+		n.do(fsm.Disconnect{Conn: at.Conn})
+		want[fsm.Disconnected](n)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the end took %v", took)
+		}
+	})
+}
+
+func TestStreamsOfAPeerAreLimitedOverItsConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{MaxStreams: 3})
+		members := n.list.Members()
+		second := n.servePipes(members[0].ID)
+		message := append([]byte(greeting), frames(t, 1)...)
+		first := c.open()
+		write(t, first, message)
+		write(t, second.open(), message)
+		write(t, second.open(), message)
+		if got := n.drain(); got != 3 {
+			t.Fatalf("%d frames came", got)
+		}
+		refused := c.open()
+		if _, err := refused.Write(message); err == nil {
+			t.Error("a fourth stream was taken")
+		}
+		if got := n.wantNotice(fsm.PeerLimited); !strings.Contains(got.Detail, "MaxStreams: 3") {
+			t.Errorf("noticed %+v", got)
+		}
+		first.Close()
+		want[fsm.Closed](n)
+		synctest.Wait()
+		write(t, c.open(), message)
+		if got := n.drain(); got != 1 {
+			t.Error("there is no room for the one that ended")
+		}
+	})
+}
