@@ -18,8 +18,11 @@ import (
 	"github.com/parley-p2p/parley/internal/noise"
 )
 
+// peerProcess is where a process ends that is the other side of a benchmark.
+var peerProcess = func() {}
+
 func TestMain(m *testing.M) {
-	peerProcess() // of a benchmark, which ends here
+	peerProcess()
 	goleak.VerifyTestMain(m)
 }
 
