@@ -70,6 +70,7 @@ var Attacks = []Attack{
 	{"stream flood", Nuisance, StreamFlood},
 	{"epoch jumps", Nuisance, EpochJumps},
 	{"replays", Nuisance, Replays},
+	{"reused tags", Nuisance, ReusedTags},
 	{"cancel every other", Nuisance, CancelEveryOther},
 	{"reply unasked", Nuisance, ReplyUnasked},
 	{"never reads", Nuisance, NeverReads},

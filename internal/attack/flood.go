@@ -51,7 +51,7 @@ func (a *Attacker) asking(ctx context.Context, request func(epoch, seq uint64) M
 					if m.Seq > behind {
 						m.Low = m.Seq - behind
 					}
-					if err := p.ask(ctx, m); err != nil {
+					if _, err := p.ask(ctx, m); err != nil {
 						return err
 					}
 				}
@@ -81,27 +81,28 @@ func (p *Peer) greet(ctx context.Context) (epoch uint64, welcome bool) {
 }
 
 // ask sends a request on a stream of its own, reads what the node first says of
-// it and the reply if that came with it, and is done with the stream. The error
-// is the end of the connection.
-func (p *Peer) ask(ctx context.Context, request Message) error {
+// it and the reply if that came with it, and is done with the stream. It returns
+// the kind of the last frame, 0 if there was none; the error is the end of the
+// connection.
+func (p *Peer) ask(ctx context.Context, request Message) (wire.Kind, error) {
 	s, err := p.Open(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer s.Reset()
 	if err := s.Send(request); err != nil {
-		return p.over(err)
+		return 0, p.over(err)
 	}
 	for {
 		m, err := s.Next()
 		switch {
 		case err != nil:
-			return p.over(err)
+			return 0, p.over(err)
 		case m.Kind == wire.Reply:
-			return p.over(s.Send(ack(wire.OfReply, m)))
+			return m.Kind, p.over(s.Send(ack(wire.OfReply, m)))
 		case m.Kind == wire.Ack && s.in.Buffered() > 0:
 		default:
-			return nil
+			return m.Kind, nil
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 func Listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 
 // accepted runs f for each socket that is accepted, until the context ends, and
-// returns when all have ended. Without a listener there are none.
+// returns when all have ended.
 func (a *Attacker) accepted(ctx context.Context, f func(net.Conn)) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -55,8 +55,12 @@ func (a *Attacker) serve(ctx context.Context, f func(context.Context, *Peer)) er
 	})
 }
 
-// SilentListener accepts connections and says nothing on them.
+// SilentListener accepts connections and says nothing on them. Without a listener
+// it connects and says nothing.
 func SilentListener(ctx context.Context, a *Attacker) error {
+	if a.Listener == nil {
+		return a.reconnecting(ctx, untilLost)
+	}
 	return a.accepted(ctx, hold)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/parley-p2p/parley/internal/wire"
 )
@@ -11,24 +12,44 @@ import (
 // These say of exchanges, as their dialer, what isn't so or isn't wanted.
 
 // Replays makes requests, has them answered, and then sends every one of them
-// again: as it was, as a resumption, and under a new sequence with its old tag.
+// again: as it was, as a resumption, and once more as it was.
 func Replays(ctx context.Context, a *Attacker) error {
+	return a.answered(ctx, func(ctx context.Context, p *Peer, request Message) error {
+		for _, m := range []Message{request, Resume(request), request} {
+			if _, err := p.ask(ctx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ReusedTags makes requests, has them answered, and gives the tag of each, which
+// names it for ever, to another.
+func ReusedTags(ctx context.Context, a *Attacker) error {
+	return a.answered(ctx, func(ctx context.Context, p *Peer, request Message) error {
+		// Its end isn't known before it is refused: acknowledgements on other
+		// streams may be on their way.
+		for said := wire.Ack; said != wire.Reject && ctx.Err() == nil; {
+			var err error
+			if said, err = p.ask(ctx, request); err != nil {
+				return err
+			}
+		}
+		request.Seq++
+		return p.complete(ctx, request)
+	})
+}
+
+// answered runs f for requests that were made and answered, with every other
+// sequence.
+func (a *Attacker) answered(ctx context.Context, f func(context.Context, *Peer, Message) error) error {
 	return a.reconnecting(ctx, func(ctx context.Context, p *Peer) {
 		epoch, welcome := p.greet(ctx)
-		if !welcome {
-			return
-		}
-		for seq := uint64(1); a.next(ctx); seq += 2 {
+		for seq := uint64(1); welcome && a.next(ctx); seq += 2 {
 			request := Request(epoch, seq, fmt.Append(nil, "request ", seq))
-			if p.complete(ctx, request) != nil {
+			if p.complete(ctx, request) != nil || f(ctx, p, request) != nil {
 				return
-			}
-			again := request
-			again.Seq++
-			for _, m := range []Message{request, Resume(request), request, again} {
-				if p.ask(ctx, m) != nil {
-					return
-				}
 			}
 		}
 	})
@@ -67,11 +88,11 @@ func CancelEveryOther(ctx context.Context, a *Attacker) error {
 		running.Go(func() { p.collect() })
 		for seq := uint64(1); a.next(ctx); seq++ {
 			request := Request(epoch, seq, fmt.Append(nil, "request ", seq))
-			if p.ask(ctx, request) != nil {
-				break
+			_, err := p.ask(ctx, request)
+			if err == nil && seq%2 == 0 {
+				_, err = p.ask(ctx, Message{Frame: wire.Frame{Kind: wire.Cancel, Epoch: epoch, Seq: seq, Tag: request.Tag}})
 			}
-			cancel := Message{Frame: wire.Frame{Kind: wire.Cancel, Epoch: epoch, Seq: seq, Tag: request.Tag}}
-			if seq%2 == 0 && p.ask(ctx, cancel) != nil {
+			if err != nil {
 				break
 			}
 		}
@@ -79,6 +100,9 @@ func CancelEveryOther(ctx context.Context, a *Attacker) error {
 		running.Wait()
 	})
 }
+
+// unanswered is how long an answer is waited for that needn't come.
+const unanswered = 100 * time.Millisecond
 
 // ReplyUnasked sends a reply to a request that the node never made.
 func ReplyUnasked(ctx context.Context, a *Attacker) error {
@@ -89,6 +113,7 @@ func ReplyUnasked(ctx context.Context, a *Attacker) error {
 		if err != nil || s.Send(reply) != nil {
 			return
 		}
+		s.SetDeadline(time.Now().Add(unanswered))
 		s.Next() // an answer, or the end of the stream
 	})
 }

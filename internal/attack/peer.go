@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -92,7 +93,7 @@ func (p *Peer) Open(ctx context.Context) (*Stream, error) {
 		return nil, err
 	}
 	p.count.add(func(r *Report) { r.Streams++ })
-	return newStream(p, s, multistream.NewMSSelect(s, exchangeProtocol)), nil
+	return newStream(p, s, greeting), nil
 }
 
 // Accept waits for a stream that the node opens.
@@ -105,7 +106,7 @@ func (p *Peer) Accept() (*Stream, error) {
 		s.Reset()
 		return nil, err
 	}
-	return newStream(p, s, s), nil
+	return newStream(p, s, nil), nil
 }
 
 // Message is a frame and its payload.
@@ -116,16 +117,25 @@ type Message struct {
 
 // Stream carries frames. One goroutine may write while another reads.
 type Stream struct {
-	peer   *Peer
-	muxed  *goyamux.Stream
-	duplex io.ReadWriter // muxed, behind the negotiation of the protocol
-	in     *bufio.Reader
-	frames *wire.Decoder
+	peer     *Peer
+	muxed    *goyamux.Stream
+	greeting []byte // goes out ahead of the first write
+	agreed   bool   // the answer to the greeting was read
+	in       *bufio.Reader
+	frames   *wire.Decoder
 }
 
-func newStream(p *Peer, muxed *goyamux.Stream, duplex io.ReadWriter) *Stream {
-	in := bufio.NewReader(duplex)
-	return &Stream{p, muxed, duplex, in, wire.NewDecoder(in)}
+// greeting is what a multistream-select negotiation begins with, from the side
+// that opens a stream, who needn't wait for the answer.
+var greeting = token(token(nil, "/multistream/1.0.0"), string(exchangeProtocol))
+
+func token(dst []byte, text string) []byte {
+	return append(append(append(dst, byte(len(text)+1)), text...), '\n')
+}
+
+func newStream(p *Peer, muxed *goyamux.Stream, greeting []byte) *Stream {
+	in := bufio.NewReaderSize(muxed, 1<<10)
+	return &Stream{peer: p, muxed: muxed, greeting: greeting, agreed: greeting == nil, in: in, frames: wire.NewDecoder(in)}
 }
 
 // Send writes frames, all in one write. It fails on a frame that package wire
@@ -148,13 +158,24 @@ func (s *Stream) Send(messages ...Message) error {
 
 // Write writes bytes, whatever they are.
 func (s *Stream) Write(b []byte) (int, error) {
-	n, err := s.duplex.Write(b)
+	if s.greeting != nil {
+		b, s.greeting = append(slices.Clip(s.greeting), b...), nil
+	}
+	n, err := s.muxed.Write(b)
 	s.peer.count.add(func(r *Report) { r.Bytes += int64(n) })
 	return n, s.seen(err)
 }
 
 // Next reads a frame with its payload, and counts it.
 func (s *Stream) Next() (Message, error) {
+	if !s.agreed {
+		for range 2 { // multistream-select and the protocol, repeated
+			if _, err := multistream.ReadNextTokenBytes(s.in); err != nil {
+				return Message{}, s.seen(err)
+			}
+		}
+		s.agreed = true
+	}
 	frame, err := s.frames.ReadFrame()
 	if err != nil {
 		return Message{}, s.seen(err)

@@ -41,7 +41,7 @@ func WrongHash(ctx context.Context, a *Attacker) error {
 // SequenceJump makes a request far beyond what a node remembers of a dialer.
 func SequenceJump(ctx context.Context, a *Attacker) error {
 	request := Request(newEpoch(), wire.MaxOpen+1, []byte("far away"))
-	return a.breaking(ctx, nil, Hello(request.Epoch, request.Seq), request)
+	return a.breaking(ctx, nil, Hello(request.Epoch, 1), request)
 }
 
 // AckUnasked acknowledges a reply that there isn't: its request was made in the
