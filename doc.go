@@ -182,7 +182,7 @@
 //	                                      PeerLimited
 //	MaxOpenPerPeer, MaxOpen,              likewise; every peer always has room for one
 //	MaxStoredPerPeer, MaxStored           message
-//	FramesPerSecond                       its frames wait unread
+//	FramesPerSecond                       its frames wait unread; PeerLimited
 //	MaxConnections, …PerPeer, …PerIP,     refused; ConnectionLimitHit
 //	MaxPendingHandshakes,
 //	MaxArrivalsPerSecondPerIP,

@@ -46,7 +46,7 @@ type PeerStatus struct {
 	// protocol; zero while it isn't kept out.
 	KeptOutUntil time.Time
 	Broke        string
-	Limited      string // the limit that it reached within the last minute; empty: none
+	Limited      string // the limit on its requests that it reached within the last minute; empty: none
 }
 
 // Stats counts what happened since New.
