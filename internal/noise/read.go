@@ -101,12 +101,13 @@ func (r *reader) fill(size int) error {
 	if have >= size {
 		return nil
 	}
-	if size > len(r.buffer)-r.begin {
-		from := r.buffer[r.begin:r.end]
-		if size > len(r.buffer) {
-			r.large = largeBuffers.Get().(*[largeBuffer]byte)
-			r.buffer = r.large[:]
-		}
+	from := r.buffer[r.begin:r.end]
+	if size > len(r.buffer) {
+		r.large = largeBuffers.Get().(*[largeBuffer]byte)
+		r.buffer = r.large[:]
+	}
+	if have <= smallRead || size > len(r.buffer)-r.begin {
+		// The more room there is, the more comes with one system call.
 		r.begin, r.end = 0, copy(r.buffer, from)
 	}
 	n, err := io.ReadAtLeast(r.conn, r.buffer[r.end:], size-have)
