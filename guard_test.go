@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,8 +115,8 @@ func TestRemovedPeerIsSuspendedInBothDirections(t *testing.T) {
 	alice.wantBody(parley.ReplyReceived, "whole")
 }
 
-// The list may be changed wherever an application runs: in a Serve handler, in
-// the loop that takes events, and while the node is closed.
+// The list may be changed wherever an application runs, and whenever: in a Serve
+// handler, in the loop that takes events, and while the node closes or starts.
 func TestListIsChangedFromEverywhere(t *testing.T) {
 	nodes := group(t, 3, impatient)
 	alice, bob, carol := nodes[0], nodes[1], nodes[2]
@@ -140,18 +141,27 @@ func TestListIsChangedFromEverywhere(t *testing.T) {
 		t.Fatal("she isn't on the list")
 	}
 
-	changed := make(chan struct{})
-	go func() {
-		defer close(changed)
-		for range 100 {
+	var changing sync.WaitGroup
+	started := make(chan struct{})
+	changing.Go(func() {
+		for stopped := false; !stopped; {
 			list.Remove(alice.PeerID())
 			if err := list.Add(allowlist.Member{ID: alice.PeerID()}); err != nil {
 				t.Error(err)
 			}
+			select {
+			case <-started:
+				stopped = true
+			default:
+			}
 		}
-	}()
-	bob.stop()
-	<-changed
+	})
+	for range 10 {
+		bob = bob.restart()
+	}
+	close(started)
+	changing.Wait()
+	bob.until("she is listed", func() bool { return bob.statusOf(alice).Listed })
 }
 
 // A peer that is pinned to an address is let in from there alone, and dialled
