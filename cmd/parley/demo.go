@@ -18,7 +18,7 @@ const (
 	messageSizeMax = 16 << 20 // bytes
 	nodesMax       = 64
 	stallLimit     = 30 * time.Second // without any progress of any member
-	chaosLimit     = time.Minute      // for a session amid chaos, however it progresses
+	chaosLimit     = 2 * time.Minute  // for a session amid chaos, some ten times what it takes
 	drawInterval   = 100 * time.Millisecond
 	lineInterval   = time.Second // where the output is no terminal
 )

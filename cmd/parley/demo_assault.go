@@ -17,8 +17,8 @@ import (
 
 const (
 	strangers     = 8 // places that they come from
-	strangerPause = 20 * time.Millisecond
-	madPause      = 20 * time.Millisecond
+	strangerPause = 50 * time.Millisecond
+	madPause      = 50 * time.Millisecond
 	madName       = "mad"
 	bouts         = 32 // drawn against each member; then they begin anew
 	boutMin       = 200 * time.Millisecond

@@ -28,10 +28,10 @@ const (
 )
 
 // impatient is how a member finds out soon that a connection is dead, where many
-// are; and it takes no more from a peer than a member of the committee asks.
+// are; and it takes little more from a peer than a member of the committee asks.
 var impatient = parley.Config{
 	KeepAlive: time.Second, AckTimeout: 2 * time.Second, DisconnectionTimeout: 5 * time.Second,
-	ExchangesPerSecond: 100,
+	ExchangesPerSecond: 200,
 }
 
 // memberNews is how far a member is, and what its handler did in this run.

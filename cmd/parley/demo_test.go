@@ -32,7 +32,18 @@ func TestMain(m *testing.M) {
 
 func demo(t *testing.T, args ...string) (output string, err error) {
 	t.Helper()
-	t.Setenv("TMPDIR", t.TempDir())
+	directory, err := os.MkdirTemp("", "parley-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() { // what a demonstration leaves then is worth a look
+			t.Logf("kept in %s", directory)
+		} else if err := os.RemoveAll(directory); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Setenv("TMPDIR", directory)
 	var out bytes.Buffer
 	root := newRoot()
 	root.SetOut(&out)
