@@ -73,6 +73,13 @@ func same(t *testing.T, got, want sec.SecureConn) {
 	}
 }
 
+func TestIsNegotiatedByTheSameName(t *testing.T) {
+	key := newKey(t, crypto.Ed25519)
+	if got, want := ours.new(t, key).ID(), theirs.new(t, key).ID(); got != want {
+		t.Errorf("it is called %s, want %s", got, want)
+	}
+}
+
 func TestNewRefusesKeysThatPeersWouldRefuse(t *testing.T) {
 	for _, key := range []crypto.PrivKey{nil, newKey(t, crypto.RSA), newKey(t, crypto.ECDSA)} {
 		if _, err := noise.New(noise.Config{Key: key}); !errors.Is(err, noise.ErrKeyKind) {
