@@ -118,15 +118,15 @@ func TestNothingPassesTheSocketsOfARemovedPeer(t *testing.T) {
 	}
 	for round := range rounds {
 		a.admit(b)
-		var echoing sync.WaitGroup
-		up := make(chan struct{})
-		echoing.Go(func() { a.echo(4, func() { close(up) }) })
-		echoing.Go(func() { b.echo(4, func() {}) })
+		var echoing, up sync.WaitGroup
+		up.Add(2)
+		echoing.Go(func() { a.echo(4, up.Done) })
+		echoing.Go(func() { b.echo(4, up.Done) })
 		for range 2 {
 			a.do(fsm.Dial{Peer: b.peer()})
 			b.do(fsm.Dial{Peer: a.peer()})
 		}
-		<-up
+		up.Wait()
 		for began := sockets.read.Load(); sockets.read.Load() < began+int64(rand.N(1<<20)); {
 			time.Sleep(100 * time.Microsecond) // for traffic
 		}
