@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -49,8 +50,10 @@ type connection struct {
 	timer     timer
 }
 
-// maxGone is how many streams that ended a connection remembers.
-const maxGone = 64
+// maxGone bounds the ended streams that a connection remembers, so that a frame
+// of one that is still on its way doesn't begin it anew. Beyond it the one that
+// ended first is forgotten.
+const maxGone = 1024
 
 // stream is one stream of a connection and the exchange that it carries.
 type stream struct {
@@ -70,6 +73,11 @@ func (s *stream) carriesOther(x *outbound) bool {
 }
 
 func (m *Machine) connected(now time.Time, in Connected) {
+	if m.crowded(in.Peer) {
+		m.notice(Notice{Kind: ConnectionLimit, Peer: in.Peer, Address: in.Address, Detail: fmt.Sprintf("maxPeers: %d peers are known", maxPeers), Time: now})
+		m.act(Disconnect{Conn: in.Conn})
+		return
+	}
 	p := m.peer(in.Peer)
 	c := &connection{id: in.Conn, peer: p, dialed: in.Dialed, address: in.Address, state: ConnUp, progress: now, streams: map[Stream]*stream{}}
 	c.timer.owner = c
@@ -263,6 +271,10 @@ func (m *Machine) find(c *connection, id Stream) *stream {
 	if s == nil {
 		if id%2 == 0 || slices.Contains(c.gone, id) {
 			return nil // reset by this node meanwhile
+		}
+		if len(c.streams) >= 4*m.config.MaxStreams+maxGone {
+			m.hangUp(c, false) // of streams so many have ended, and come again unnoticed
+			return nil
 		}
 		s = &stream{id: id, conn: c}
 		m.streams[id], c.streams[id] = s, s

@@ -148,7 +148,7 @@ func (m *Machine) transmit(now time.Time, x *outbound, c *connection) {
 		x.become(Queued)
 		x.waiting = true
 		x.retryAt(m, time.Time{})
-		x.peer.dialer.waiting = append(x.peer.dialer.waiting, x)
+		x.peer.dialer.wait(x)
 		return
 	}
 	m.bind(x, s)
@@ -218,6 +218,15 @@ func (m *Machine) serveWaiting(now time.Time, p *peer) {
 	}
 }
 
+// wait puts an exchange among those that wait for a stream. Most leave in their
+// turn; those that don't wait any more are taken out before they are many.
+func (d *dialerSide) wait(x *outbound) {
+	if len(d.waiting) >= 2*len(d.open) {
+		d.waiting = slices.DeleteFunc(d.waiting, func(x *outbound) bool { return !x.waiting })
+	}
+	d.waiting = append(d.waiting, x)
+}
+
 // park takes the stream of an exchange that only waits for its reply, which can
 // come on one that the responder opens.
 func (m *Machine) park(now time.Time, c *connection) bool {
@@ -237,8 +246,11 @@ func (m *Machine) park(now time.Time, c *connection) bool {
 func (c *connection) canPark(m *Machine, x *outbound) {
 	c.parkable = append(c.parkable, x)
 	if len(c.parkable) > 2*m.config.MaxStreams {
+		noted := make(map[*outbound]bool, m.config.MaxStreams)
 		c.parkable = slices.DeleteFunc(c.parkable, func(x *outbound) bool {
-			return x.state != Awaiting || x.stream == nil || x.stream.conn != c
+			twice := noted[x] // it was acknowledged more than once
+			noted[x] = true
+			return twice || x.state != Awaiting || x.stream == nil || x.stream.conn != c
 		})
 	}
 }

@@ -39,10 +39,11 @@ func (m *Machine) ackArrived(now time.Time, s *stream, f *wire.Frame) {
 		m.violate(now, s.conn, "ACK of a request with another hash")
 	case x.state == Sending || x.state == Awaiting:
 		s.conn.useful = true
-		if x.state == Sending {
+		again := x.state == Awaiting
+		x.state, x.failures = Awaiting, 0
+		if !again {
 			s.conn.canPark(m, x)
 		}
-		x.state, x.failures = Awaiting, 0
 		if x.reading == nil {
 			x.retryAt(m, time.Time{})
 		}

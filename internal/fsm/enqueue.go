@@ -58,6 +58,8 @@ func (a *admission) add(r Outgoing) (Name, error) {
 	switch {
 	case r.Peer == m.config.Self:
 		return Name{}, ErrSelf
+	case m.crowded(r.Peer):
+		return Name{}, ErrQueueFull
 	case m.strange(r.Peer):
 		return Name{}, ErrNotListed
 	}

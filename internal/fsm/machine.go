@@ -192,10 +192,16 @@ func (m *Machine) peer(id Peer) *peer {
 // it. Such peers aren't kept.
 func (m *Machine) strange(id Peer) bool { return m.peers[id] == nil && !m.everyone }
 
+// crowded reports whether everyone is admitted, and too many have come for one more.
+func (m *Machine) crowded(id Peer) bool {
+	return m.everyone && m.peers[id] == nil && len(m.peers) >= maxPeers
+}
+
 // letGo forgets a peer of which nothing needs to be known, where everyone may
-// come: else whoever came once would be kept for ever.
+// come, or once it is off the allow list: else whoever was allowed to come once
+// would be kept for ever.
 func (m *Machine) letGo(p *peer) {
-	if m.everyone && len(p.conns) == 0 && !p.dialing && !p.busy() && p.dialer.epoch == 0 && p.responder.epoch == 0 && p.dialer.halt == nil {
+	if (m.everyone || !p.listed) && len(p.conns) == 0 && !p.dialing && !p.busy() && p.dialer.epoch == 0 && p.responder.epoch == 0 && p.dialer.halt == nil {
 		m.wakeAt(&p.redial, time.Time{})
 		delete(m.peers, p.id)
 	}

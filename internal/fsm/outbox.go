@@ -75,6 +75,12 @@ func (o *outbox) pushAgain(y *inbound) {
 	}
 }
 
+// tidy lets go of requests of before that don't wait any more, or else each that
+// is held back and delivered again would be there once more.
+func (o *outbox) tidy() {
+	o.again = slices.DeleteFunc(o.again, func(y *inbound) bool { return !y.again })
+}
+
 // abandoned adds the news that a request which was handed out is over.
 func (o *outbox) abandoned(y *inbound) {
 	d := y.delivery()
@@ -159,7 +165,7 @@ func (m *Machine) Unwait(name Name) {
 
 func (o *outbox) nextAgain() *inbound {
 	if !o.sorted {
-		o.again = slices.DeleteFunc(o.again, func(y *inbound) bool { return !y.again })
+		o.tidy()
 		slices.SortFunc(o.again, func(a, b *inbound) int { return cmp.Compare(a.ordinal, b.ordinal) })
 		o.sorted = true
 	}

@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// maxPeers bounds the peers that are known where everyone is admitted; else the
+// allow list bounds them. Beyond it a new one is disconnected, and a request to
+// one refused with ErrQueueFull.
+const maxPeers = 10_000
+
 // peer is all that is known of one other node: its connections, the exchanges
 // made with it as dialer and as responder, and when it is dialled next.
 type peer struct {
@@ -178,6 +183,7 @@ func (m *Machine) unlisted(now time.Time, p *peer) {
 		return
 	}
 	p.listed = false
+	m.touch(p)
 	m.wakeAt(&p.redial, time.Time{})
 	waiting := p.busy()
 	for _, c := range p.conns {

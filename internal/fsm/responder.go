@@ -116,7 +116,7 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 func (m *Machine) mayTake(now time.Time, s *stream, f *wire.Frame, unread bool) bool {
 	p, size := s.conn.peer, int64(f.Size)
 	var wait time.Duration
-	over := m.room.forRequest(&m.config, p, size)
+	over := m.room.forRequest(&m.config, p, size, m.everyone)
 	if over == none {
 		over, wait = m.inTime(now, p, size)
 	}

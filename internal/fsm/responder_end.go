@@ -293,6 +293,7 @@ func (m *Machine) holdBack(p *peer) {
 // deliverAgain has what was held back, or recovered, delivered in the order of
 // its arrival.
 func (m *Machine) deliverAgain(p *peer) {
+	m.outbox.tidy()
 	waiting := p.responder.inOrder()
 	slices.SortFunc(waiting, func(a, b *inbound) int { return cmp.Compare(a.ordinal, b.ordinal) })
 	for _, y := range waiting {

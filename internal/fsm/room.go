@@ -6,7 +6,8 @@ import "time"
 // budgets of their own, or else two nodes with full stores would wait for each
 // other. Every listed peer may always have one request stored here, and one
 // reply, whatever others have filled: the total can pass its limit by one
-// message of the largest size for each.
+// message of the largest size for each. Where everyone is admitted there is no such
+// promise: strangers cost nothing.
 type room struct {
 	queued       int   // exchanges made here and not ended
 	queuedBytes  int64 // of their requests
@@ -26,12 +27,12 @@ func (m *Machine) SetFull(now time.Time, full bool) {
 }
 
 // forRequest is what keeps a peer's request from being stored; none: nothing.
-func (r *room) forRequest(c *Config, p *peer, size int64) limit {
+func (r *room) forRequest(c *Config, p *peer, size int64, everyone bool) limit {
 	side := &p.responder
 	switch {
 	case r.full:
 		return diskFull
-	case len(side.open) == 0:
+	case len(side.open) == 0 && !everyone:
 		return none
 	case len(side.open) >= p.limits.MaxOpen:
 		return tooManyOpen
