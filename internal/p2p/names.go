@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,7 +43,7 @@ type hostName struct{ network, host string }
 type names struct {
 	resolver Resolver
 	log      *slog.Logger
-	learned  func() // called when the addresses of a name have changed
+	learned  func() // called when the addresses of some names have changed
 	changed  chan struct{}
 
 	mu    sync.Mutex
@@ -137,29 +138,34 @@ func (n *names) due(now time.Time) (due []hostName, next time.Duration) {
 	return due, next
 }
 
+// lookUp looks names up, so many at once, and says so when any of them has changed.
 func (n *names) lookUp(ctx context.Context, due []hostName) {
-	var looking sync.WaitGroup
-	room := make(chan struct{}, maxLookups)
-	for _, name := range due {
-		room <- struct{}{}
-		looking.Go(func() {
-			defer func() { <-room }()
-			n.lookUpOne(ctx, name)
-		})
+	for some := range slices.Chunk(due, maxLookups) {
+		var looking sync.WaitGroup
+		var changed atomic.Bool
+		for _, name := range some {
+			looking.Go(func() {
+				if n.lookUpOne(ctx, name) {
+					changed.Store(true)
+				}
+			})
+		}
+		looking.Wait()
+		if changed.Load() {
+			n.learned()
+		}
 	}
-	looking.Wait()
 }
 
-func (n *names) lookUpOne(ctx context.Context, name hostName) {
+// lookUpOne reports whether a name stands for something else now.
+func (n *names) lookUpOne(ctx context.Context, name hostName) (changed bool) {
 	limited, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	found, err := lookUp(limited, n.resolver, name)
 	if err != nil && ctx.Err() == nil {
 		n.log.Warn("a host name on the allow list cannot be looked up: what it stood for before counts", "name", name.host, "error", err)
 	}
-	if n.note(name, found, err) {
-		n.learned()
-	}
+	return n.note(name, found, err)
 }
 
 // note keeps what came of a look-up and reports whether a name has changed.

@@ -132,6 +132,9 @@ func TestLookUpsAreBounded(t *testing.T) {
 		}
 		n := listenNames(t, z, members...)
 		time.Sleep(nameRefresh - time.Second)
+		synctest.Wait()
+		z.mu.Lock()
+		defer z.mu.Unlock()
 		if len(z.asked) != maxNames || z.most != maxLookups {
 			t.Errorf("%d names were looked up, %d at once", len(z.asked), z.most)
 		}
