@@ -10,6 +10,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// maxRemovals bounds the goroutines that unlink. While there are so many, whoever
+// commits unlinks by itself: what is dropped doesn't pile up behind a slow disk.
+const maxRemovals = 64
+
 // payloadFiles is the directory of the payloads that are too large to ride in a
 // batch. All methods may be called at once.
 type payloadFiles struct {
@@ -18,9 +22,10 @@ type payloadFiles struct {
 	log *slog.Logger
 
 	mu       sync.Mutex
-	sizes    map[uint64]int64 // of the complete files
-	unlinks  []uint64         // dropped in batches that aren't durable yet
-	removals sync.WaitGroup   // goroutines that unlink
+	sizes    map[uint64]int64 // of the complete files: at most two for each exchange
+	unlinks  []uint64         // of those, dropped in batches that aren't durable yet: likewise two for each exchange
+	removals sync.WaitGroup   // goroutines that unlink, at most maxRemovals
+	removing int              // how many there are
 }
 
 // openPayloadFiles creates the directory or lists what is in it.
@@ -72,9 +77,25 @@ func (f *payloadFiles) has(number uint64) bool {
 
 // drop unlinks the files among the numbers, at once when the batch that dropped
 // them is durable, else with the next that is: until then a crash could bring
-// back a record that names them. It doesn't wait: unlinking a large file takes
-// long. What is left over is swept at the next start.
+// back a record that names them. Unless much is under way it doesn't wait:
+// unlinking a large file takes long. What is left over is swept at the next start.
 func (f *payloadFiles) drop(numbers []uint64, durable bool) {
+	unlinks, aside := f.forget(numbers, durable)
+	if !aside {
+		f.unlink(unlinks)
+		return
+	}
+	f.removals.Go(func() { // at most maxRemovals
+		f.unlink(unlinks)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.removing--
+	})
+}
+
+// forget takes out the files among the numbers and returns which are to be
+// unlinked now, and whether a goroutine may do so.
+func (f *payloadFiles) forget(numbers []uint64, durable bool) (unlinks []uint64, aside bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, number := range numbers {
@@ -84,17 +105,22 @@ func (f *payloadFiles) drop(numbers []uint64, durable bool) {
 		}
 	}
 	if !durable || len(f.unlinks) == 0 {
-		return
+		return nil, false
 	}
-	unlinks := f.unlinks
-	f.unlinks = nil
-	f.removals.Go(func() {
-		for _, number := range unlinks {
-			if err := f.fs.Remove(f.path(number)); err != nil {
-				f.log.Warn("payload file not removed: the next start tries again", "number", number, "error", err)
-			}
+	unlinks, f.unlinks = f.unlinks, nil
+	if f.removing == maxRemovals {
+		return unlinks, false
+	}
+	f.removing++
+	return unlinks, true
+}
+
+func (f *payloadFiles) unlink(numbers []uint64) {
+	for _, number := range numbers {
+		if err := f.fs.Remove(f.path(number)); err != nil {
+			f.log.Warn("payload file not removed: the next start tries again", "number", number, "error", err)
 		}
-	})
+	}
 }
 
 func (f *payloadFiles) stats() (files int, bytes int64) {
