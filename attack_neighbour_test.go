@@ -98,9 +98,9 @@ func newBout(t *testing.T, name string, from netip.Addr) *bout {
 	if err := os.WriteFile(filepath.Join(dir, "peers.toml"), []byte(list), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.defender = launch(t, nil, "defender", dir, "PARLEY_TEST_LISTEN=127.0.0.1:0")
+	b.defender = launch(t, nil, "node under attack", dir, "PARLEY_TEST_LISTEN=127.0.0.1:0")
 	address := b.defender.says()
-	b.attacker = launch(t, nil, "attacker", dir, "PARLEY_TEST_ATTACK="+name, "PARLEY_TEST_FROM="+from.String(),
+	b.attacker = launch(t, nil, "hostile peer", dir, "PARLEY_TEST_ATTACK="+name, "PARLEY_TEST_FROM="+from.String(),
 		"PARLEY_TEST_ADDRESS="+address, "PARLEY_TEST_PEER="+b.id.String(), idle)
 	if said := b.attacker.says(); said != "ready" {
 		t.Fatalf("the attacker says %q", said)

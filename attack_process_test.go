@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,9 +28,9 @@ import (
 )
 
 func init() {
-	parts["defender"] = defend
-	parts["attacker"] = attackForEver
-	parts["asker"] = askDefender
+	parts["node under attack"] = defend
+	parts["hostile peer"] = attackForEver
+	parts["honest peer"] = askDefender
 }
 
 // process is a part of this program in a process of its own. It says lines, and
@@ -114,6 +115,9 @@ func defend() error {
 	return h.Close()
 }
 
+// underWay is after how many attempts of strangers their attack is under way.
+const underWay = 2000
+
 // attackForEver attacks until its input ends.
 func attackForEver() error {
 	if slices.Contains(os.Environ(), idle) {
@@ -143,11 +147,27 @@ func attackForEver() error {
 	ctx, cancel := untilInputEnds()
 	defer cancel()
 	fmt.Println("ready")
-	for _, a := range attack.Attacks {
-		if a.Name == os.Getenv("PARLEY_TEST_ATTACK") {
-			err = a.Run(ctx, by)
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		for by.Report().Attempts < underWay {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				return
+			}
 		}
+		fmt.Println("under way")
+	})
+	for _, a := range attack.Attacks {
+		if a.Name != os.Getenv("PARLEY_TEST_ATTACK") {
+			continue
+		}
+		if a.Kind == attack.Stranger {
+			by.Key = identity.Key{}
+		}
+		err = a.Run(ctx, by)
 	}
+	telling.Wait()
 	fmt.Println(by.Report())
 	return err
 }
