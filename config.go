@@ -11,8 +11,9 @@ import (
 )
 
 // Config is how a Handler behaves; zero means the default written at the field,
-// and nothing may be negative. What one peer may do can be set for each in the
-// allow list; see allowlist.Limits.
+// and nothing may be negative. The fields come in this order: the node, timeouts,
+// connections and strangers, limits of one peer, limits in total. What one peer may
+// do can be set for each in the allow list; see allowlist.Limits.
 type Config struct {
 	// AllowList says who may connect and be connected to. Nil admits nobody.
 	AllowList *allowlist.List
@@ -30,7 +31,9 @@ type Config struct {
 	// Timeouts.
 
 	// IdleTimeout is how long a connection that this node dialled stays after
-	// its last exchange has ended. Default 0: it is closed at once.
+	// its last exchange has ended. Default 0: it is closed at once. Where exchanges
+	// follow one another it should outlast the pauses: connecting costs both sides a
+	// handshake, and the peer's limits hold it to MaxArrivalsPerSecondPerIP.
 	IdleTimeout time.Duration
 	// DisconnectionTimeout closes a connection on which nothing makes progress;
 	// what is open on it resumes on another. Default 30 s.
@@ -101,8 +104,8 @@ type Config struct {
 
 	// ExchangesPerSecond bounds the new requests taken from a peer, and
 	// BytesPerSecond their payloads; after a pause ten seconds' worth may come at
-	// once. Beyond them the peer is told to try again later, and when.
-	// Defaults 1,000 and 64 MiB.
+	// once, and never less than one message of MaxMessageSize. Beyond them the peer
+	// is told to try again later, and when. Defaults 1,000 and 64 MiB.
 	ExchangesPerSecond int
 	BytesPerSecond     int64
 	// FramesPerSecond bounds the frames of any kind that are read from a peer, 16
