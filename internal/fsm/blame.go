@@ -9,8 +9,8 @@ const (
 	// firstKeepOut is how long a peer is kept out after its first violation;
 	// each further one doubles it, up to Config.KeepOutMax.
 	firstKeepOut = time.Second
-	// blameFor is how long a peer that was let in again has to keep the rules for
-	// the past to be forgotten.
+	// blameFor bounds how long blame is remembered: a peer that has kept the rules
+	// for as long since it was let in begins anew.
 	blameFor = 24 * time.Hour
 	// maxBlamed bounds the peers remembered for it, where everyone is admitted.
 	// Beyond it the one whose time is up first is forgotten.

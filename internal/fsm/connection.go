@@ -33,15 +33,15 @@ type connection struct {
 	helloStream  *stream // of the last HELLO, whose WELCOME comes on it
 	helloLost    bool    // with its stream: it is sent again, since requests may wait for it
 	greeted      bool    // the peer's HELLO has come: its requests may be taken
-	held         []Input
+	held         []Input // until then: at most two for each stream, and maxHeld bytes
 	heldSince    time.Time
 	heldBytes    int
 
-	streams  map[Stream]*stream
-	gone     []Stream    // the last that ended: a frame of one may be on its way still
-	owned    int         // streams opened by this node
-	parkable []*outbound // acknowledged on it, the oldest first: their streams can be had when there are no others
-	idle     []*stream   // of those, the ones that carry no exchange
+	streams  map[Stream]*stream // at most twice MaxStreamsPerConnection, and maxGone
+	gone     []Stream           // the last maxGone that ended
+	owned    int                // streams opened by this node
+	parkable []*outbound        // acknowledged on it, the oldest first: their streams can be had when there are no others; at most MaxStreamsPerConnection
+	idle     []*stream          // those without an exchange; one for each stream at most
 
 	progress  time.Time // when anything last moved
 	idleSince time.Time // zero while an exchange is open

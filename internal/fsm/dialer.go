@@ -85,15 +85,15 @@ type dialerSide struct {
 	known       uint64 // the latest epoch that the peer named in fencing this node
 	halt        error  // why nothing is sent until the operator renews
 
-	open            map[uint64]*outbound // not ended, or holding its lane
-	lanes           map[string][]*outbound
-	waiting         []*outbound // first of their lanes, for a stream
-	unacknowledged  int         // of open, those that the peer isn't known to have
-	silent          int         // ended without the peer's word since the last HELLO
-	endedSinceHello bool        // something ended that the last HELLO listed as open
-	confirm         bool        // dial once more, so that a HELLO tells what ended
-	kept            int         // exchanges that aren't committed
-	stored          int64       // bytes of replies kept
+	open            map[uint64]*outbound   // not ended, or holding its lane: at most Config.MaxQueuedPerPeer
+	lanes           map[string][]*outbound // the same, one for each exchange
+	waiting         []*outbound            // first of their lanes, for a stream; at most two for each exchange
+	unacknowledged  int                    // of open, those that the peer isn't known to have
+	silent          int                    // ended without the peer's word since the last HELLO
+	endedSinceHello bool                   // something ended that the last HELLO listed as open
+	confirm         bool                   // dial once more, so that a HELLO tells what ended
+	kept            int                    // exchanges that aren't committed
+	stored          int64                  // bytes of replies kept
 	unsaved         bool
 }
 

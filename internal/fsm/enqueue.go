@@ -42,12 +42,13 @@ func (m *Machine) admit(requests []Outgoing) (names []Name, at int, err error) {
 	return names, 0, a.whole()
 }
 
-// admission is what the requests of one call add up to.
+// admission is what the requests of one call add up to, at most as many as
+// MaxQueued admits.
 type admission struct {
 	m      *Machine
-	fresh  map[Peer]int
-	hashes map[key]wire.Hash // of those with a key
-	tags   []wire.Tag
+	fresh  map[Peer]int      // requests, one for each call
+	hashes map[key]wire.Hash // of those with a key, likewise for each call
+	tags   []wire.Tag        // one for each exchange to be
 	bytes  int64
 }
 

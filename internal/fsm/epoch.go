@@ -16,12 +16,13 @@ func newEpoch(now time.Time, last uint64) uint64 {
 	return max(uint64(max(now.UnixMilli(), 1)), last+1)
 }
 
-// maxEpoch is far beyond every clock's milliseconds, and leaves room for epochs
-// that are raised over it.
+// maxEpoch bounds the epochs that peers may name: far beyond every clock's
+// milliseconds, with room for those that are raised over it. A later one is a
+// violation.
 const maxEpoch = 1 << 62
 
-// maxSilent is how many exchanges may end without the responder's hearing of
-// them before a HELLO tells it, so that it needn't keep as many holes.
+// maxSilent bounds the exchanges that end without the responder's hearing of them,
+// so that it needn't keep as many holes. Beyond it a HELLO tells.
 const maxSilent = 1024
 
 // hello puts a HELLO ahead of the first frame that this node, as dialer, sends

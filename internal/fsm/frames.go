@@ -134,7 +134,8 @@ func byDialer(kind wire.Kind) bool {
 	return kind == wire.Hello || kind == wire.Request || kind == wire.Resume || kind == wire.Cancel
 }
 
-// maxHeld is how many payload bytes of such frames a connection may hold.
+// maxHeld bounds the payloads of such frames of one connection, in bytes. Beyond it
+// their streams are reset, and their dialer resumes.
 const maxHeld = 1 << 20
 
 // release takes the frames that waited for the HELLO.

@@ -31,8 +31,8 @@ type Summary struct {
 // so long. The roles are counted apart, or else a peer could push out, by
 // exchanges of its own, the idempotency keys of those made here.
 type history struct {
-	made, got list.List // of *remembered, the oldest first: as dialer, as responder
-	names     map[Name]*list.Element
+	made, got list.List              // of *remembered, the oldest first: as dialer, as responder; at most Config.History each
+	names     map[Name]*list.Element // of both, twice Config.History
 	serial    uint64
 }
 

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// burst is how many seconds' worth of exchanges and bytes a peer may begin at
-	// once, after it has been quiet for as long.
+	// burst bounds what a peer may begin at once, after it has been quiet for as
+	// long: so many seconds' worth of exchanges and bytes.
 	burst = 10
-	// episode is how long a peer must have kept below a limit for the next time
-	// to be told again.
+	// episode bounds how often it is told that a peer has reached a limit: again
+	// when it has kept below for as long.
 	episode = time.Minute
 )
 

@@ -38,14 +38,14 @@ type Machine struct {
 	config   Config
 	everyone bool
 
-	peers     map[Peer]*peer
-	made      map[wire.Tag]*outbound // open, or told and not committed
-	got       map[Name]*inbound      // open
-	abandoned map[Name]*inbound      // of which the application hasn't taken the news yet
-	keys      map[key]keyed          // idempotency keys of made and of history
-	conns     map[Conn]*connection
-	streams   map[Stream]*stream
-	blamed    map[Peer]*blame
+	peers     map[Peer]*peer         // one for each peer; maxPeers where everyone is admitted
+	made      map[wire.Tag]*outbound // open, or told and not committed: at most Config.MaxQueued
+	got       map[Name]*inbound      // open: Config.MaxOpen, and one for each peer
+	abandoned map[Name]*inbound      // which the application was given and has yet to hear of, before more of that peer's: as many as of got, and mediator.DeliveryRoom
+	keys      map[key]keyed          // idempotency keys of made and of history: Config.MaxQueued and Config.History
+	conns     map[Conn]*connection   // one for each connection
+	streams   map[Stream]*stream     // one for each stream
+	blamed    map[Peer]*blame        // at most maxBlamed
 	outbox    outbox
 	history   history
 	room      room
@@ -58,8 +58,8 @@ type Machine struct {
 	ready        Ready
 	endsUnsynced bool      // exchanges of peers ended that a crash would bring back
 	kept         uint64    // the number of the payload that was stored last
-	unsaved      []durable // changed since the last Ready
-	touched      []*peer   // whose connections are to be looked at
+	unsaved      []durable // changed since the last Ready, for each turn
+	touched      []*peer   // whose connections are to be looked at, once for each peer
 	stats        Stats
 }
 

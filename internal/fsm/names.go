@@ -8,9 +8,9 @@ import (
 
 // Limits of the protocol that a caller keeps to, in bytes.
 const (
-	MaxInline = wire.MaxInline // of a payload that is handed in inline
-	MaxLane   = wire.MaxLane   // of a lane
-	MaxReason = wire.MaxText   // of a rejection's reason
+	MaxInline = wire.MaxInline // bounds a payload that is handed in inline, in bytes
+	MaxLane   = wire.MaxLane   // bounds a lane, in bytes
+	MaxReason = wire.MaxText   // bounds a rejection's reason, in bytes
 )
 
 // Peer is a node's peer ID: its raw bytes, in a string so that it can be a key.

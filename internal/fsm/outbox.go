@@ -12,17 +12,17 @@ import (
 // by a peer that asks much. Entries that come to nothing before they are handed
 // out leave it again, so that it holds no more than is open.
 type outbox struct {
-	again  []*inbound // in order of arrival, once sorted
+	again  []*inbound // in order of arrival, once sorted; at most two for each exchange
 	sorted bool
-	turns  list.List // of *turn: whose it is, first the next
-	of     map[Peer]*turn
-	waited []*outbound // outcomes that calls wait for
+	turns  list.List      // of *turn: whose it is, first the next; one for each peer
+	of     map[Peer]*turn // the same, one for each peer
+	waited []*outbound    // outcomes that calls wait for, one for each call
 }
 
 // turn is what waits of one peer, in order.
 type turn struct {
 	peer   Peer
-	events list.List // of *outbound, *inbound and Delivery
+	events list.List // of *outbound, *inbound and Delivery: one for each exchange
 	place  *list.Element
 }
 

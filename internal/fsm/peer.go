@@ -18,8 +18,8 @@ type peer struct {
 	isTouched bool
 	limits    Limits
 	pace      pace
-	conns     []*connection
-	addresses []string // as last given with a request; empty: what the allow list says
+	conns     []*connection // one for each connection
+	addresses []string      // as last given with a request; empty: what the allow list says
 
 	dialing  bool
 	failures int // dials that failed and connections that broke, since one was of use

@@ -9,20 +9,21 @@ import (
 // Ready is all that a turn has to do, in this order: write Batch (and sync it
 // if Batch.Sync), then carry out Actions, then settle Answers, tell Notices and
 // hand out what Deliver gives. If the batch can't be written nothing else may
-// happen.
+// happen. It holds what follows from the inputs of a turn: one of them can concern
+// everything that is open with a peer, and nothing more.
 type Ready struct {
 	Batch    Batch
-	Actions  []Action
-	Answers  []Answer
-	Notices  []Notice
+	Actions  []Action  // a few for each exchange
+	Answers  []Answer  // one for each call
+	Notices  []Notice  // for each turn, one or two for an input
 	Deadline time.Time // when to step a Tick at the latest; zero: never
 }
 
 // Batch is what is written to the journal at once, all or nothing.
 type Batch struct {
-	Records  []Record
-	Payloads []Payload // to store: those that came inline
-	Drop     []uint64  // payload numbers that no record names any more
+	Records  []Record  // one for each exchange and peer that changed, in blocks of blockSize
+	Payloads []Payload // to store: those that came inline, for each turn
+	Drop     []uint64  // payload numbers that no record names any more, two for each exchange
 	Sync     bool      // something depends on it: an acknowledgement, an answer, a delivery
 }
 

@@ -25,13 +25,13 @@ import (
 // Numbers are varints, texts and hashes carry their length, times are wall
 // milliseconds (0: none), flags are a varint of bits.
 const (
-	dialerKey    = 'a'
-	responderKey = 'b'
-	endedKey     = 'e'
-	historyKey   = 'h'
-	inboundKey   = 'i'
-	outboundKey  = 'o'
-	blameKey     = 'v'
+	dialerKey    = 'a' // one for each peer
+	responderKey = 'b' // one for each peer
+	endedKey     = 'e' // wire.MaxOpen/blockSize for each peer, and one
+	historyKey   = 'h' // twice Config.History
+	inboundKey   = 'i' // Config.MaxOpen, and one for each peer
+	outboundKey  = 'o' // Config.MaxQueued
+	blameKey     = 'v' // maxBlamed
 
 	recordVersion = 1
 )
@@ -192,7 +192,8 @@ func flags(bits ...bool) (n uint64) {
 	return n
 }
 
-// encoder appends to a record.
+// encoder appends to a record: some KiB at most, as MaxLane, MaxReason and blockSize
+// have it.
 type encoder []byte
 
 func encode(size int) encoder { return append(make(encoder, 0, size), recordVersion) }

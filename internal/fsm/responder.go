@@ -60,9 +60,9 @@ type responderSide struct {
 	peer        *peer
 	epoch       uint64
 	ended       ended
-	open        map[uint64]*inbound
-	lanes       map[string]*inbound // the unanswered one of each lane
-	inHand      map[Name]*inbound   // taken by the application in this run and, as far as it knows, open
+	open        map[uint64]*inbound // at most Limits.MaxOpen, by default Config.MaxOpenPerPeer
+	lanes       map[string]*inbound // the unanswered one of each lane, one for each exchange
+	inHand      map[Name]*inbound   // taken by the application in this run and, as far as it knows, open: likewise MaxOpenPerPeer
 	replying    int
 	refused     int
 	stored      int64 // bytes of requests kept

@@ -16,9 +16,9 @@ import (
 // same pipe as everything else: the first Ready says what to do.
 type Restorer struct {
 	m       *Machine
-	outs    []*outbound
-	ins     []*inbound
-	numbers map[uint64]struct{}
+	outs    []*outbound         // one for each exchange
+	ins     []*inbound          // one for each exchange
+	numbers map[uint64]struct{} // payloads, two for each exchange
 }
 
 // Restore begins a recovery into a new machine.

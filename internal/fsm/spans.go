@@ -5,9 +5,8 @@ import "slices"
 // span is the sequences from first to last, both included.
 type span struct{ first, last uint64 }
 
-// blockSize is how many sequences have a record together. What one frame of a
-// peer can make this node write is bounded by it: some 6 KiB, however many holes
-// the peer leaves.
+// blockSize is how many sequences have a record together. It bounds what one frame
+// of a peer can make this node write: some 6 KiB, however many holes it leaves.
 const blockSize = 4096
 
 // ended is the set of sequences of a dialer's epoch that are over, as its
@@ -16,9 +15,9 @@ const blockSize = 4096
 // wire.MaxOpen/2 spans, 512 KiB, for each peer.
 type ended struct {
 	low     uint64
-	spans   []span
-	changed map[uint64]struct{} // blocks, by sequence / blockSize, since they were saved
-	written map[uint64]struct{} // blocks that have a record
+	spans   []span              // at most wire.MaxOpen/2
+	changed map[uint64]struct{} // blocks, by sequence / blockSize, since they were saved: wire.MaxOpen/blockSize
+	written map[uint64]struct{} // blocks that have a record: likewise wire.MaxOpen/blockSize
 }
 
 func newEnded() ended {

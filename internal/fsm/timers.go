@@ -18,7 +18,8 @@ type timer struct {
 	place  int    // in the heap, from 1; 0 when not set
 }
 
-// timers is a heap, the earliest first. The machine has one deadline: its top.
+// timers is a heap, the earliest first: one for each exchange, connection and peer.
+// The machine has one deadline: its top.
 type timers []*timer
 
 func (h timers) Len() int { return len(h) }

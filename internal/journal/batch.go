@@ -5,8 +5,8 @@ package journal
 type Batch struct {
 	journal *Journal
 	changes changes
-	inline  []cached // payloads set here, for the cache
-	dropped []uint64
+	inline  []cached // payloads set here, for the cache; for each turn
+	dropped []uint64 // two for each exchange
 }
 
 // Batch returns an empty batch; ended ones are used again.

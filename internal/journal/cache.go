@@ -12,8 +12,8 @@ type cache struct {
 	mu     sync.Mutex
 	limit  int64
 	used   int64
-	byUse  list.List // of *cached; front is the one used last
-	places map[uint64]*list.Element
+	byUse  list.List                // of *cached, at most limit bytes: PayloadMemory; front is the one used last
+	places map[uint64]*list.Element // the same, likewise within PayloadMemory
 }
 
 type cached struct {

@@ -27,7 +27,7 @@ type dump struct {
 	decode func(key, value []byte) string
 	store  store
 	files  *payloadFiles
-	damage []error
+	damage []error // the first maxDamage
 }
 
 func (d *dump) run(dir string, o Options) (err error) {
@@ -66,9 +66,14 @@ func (d *dump) run(dir string, o Options) (err error) {
 	return nil
 }
 
+// maxDamage bounds the places that the error of a dump names; the dump has all.
+const maxDamage = 64
+
 // note writes damage down, and remembers it.
 func (d *dump) note(indent string, err error) {
-	d.damage = append(d.damage, err)
+	if len(d.damage) < maxDamage {
+		d.damage = append(d.damage, err)
+	}
 	fmt.Fprintf(d.out, "%sDAMAGED: %v\n", indent, err)
 }
 

@@ -27,7 +27,7 @@ type guard struct {
 	inspector *inspector // nil while a database is made
 
 	mu    sync.Mutex
-	locks []*fileLock // the journal's, and Pebble's own
+	locks []*fileLock // the journal's, and Pebble's own: two for each handler
 }
 
 // Open lets a log be read when it isn't damaged.
@@ -93,6 +93,7 @@ func (g *guard) own(name string) func(vfs.File, error) (vfs.File, error) {
 			return &guarded, nil
 		}
 		mark := g.PathJoin(g.PathDir(name), watermarkFile)
+		// One beside each log; see maxMemTables.
 		file, err := g.OpenReadWrite(mark, vfs.WriteCategoryUnspecified)
 		if err != nil {
 			f.Close()

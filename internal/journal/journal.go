@@ -17,7 +17,7 @@ type Journal struct {
 	files   *payloadFiles
 	cache   *cache
 	failure *failure
-	batches sync.Pool
+	batches sync.Pool // of those not in use: one for each stream, call and turn at most
 	closed  atomic.Bool
 
 	arriving atomic.Int64 // bytes of payloads under way in memory, at most the cache's limit

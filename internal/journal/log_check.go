@@ -172,7 +172,7 @@ type inspector struct {
 	// salvage lets what is whole of a damaged log be read; the damage is
 	// gathered instead of refused.
 	salvage bool
-	damage  []error
+	damage  []error // one for each log, of which maxMemTables and a few are kept
 }
 
 // inspect returns a DamageError when a file is a log and damaged, or, to

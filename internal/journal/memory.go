@@ -10,7 +10,7 @@ import (
 // disk, so that both stores are read and verified alike.
 type memoryStore struct {
 	mu    sync.RWMutex
-	rows  map[string][]byte
+	rows  map[string][]byte // records as the machine has them, and two payloads for each exchange
 	bytes uint64
 }
 
@@ -55,7 +55,7 @@ func (s *memoryStore) close() error { return nil }
 // memoryChanges holds the rows to be until they are committed; nil deletes.
 type memoryChanges struct {
 	store *memoryStore
-	rows  []memoryRow
+	rows  []memoryRow // of one batch, for each turn
 }
 
 type memoryRow struct {

@@ -32,8 +32,10 @@ type Options struct {
 }
 
 const (
-	defaultCacheBytes = 8 << 20
-	defaultMinFree    = 256 << 20
+	defaultCacheBytes = 8 << 20 // Options.CacheBytes
+	// defaultMinFree bounds what the disk is filled to, in bytes that stay free.
+	// Below it nothing new is accepted.
+	defaultMinFree = 256 << 20
 
 	lockFile    = "LOCK"
 	recordsDir  = "records"  // Pebble's files

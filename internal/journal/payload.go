@@ -8,8 +8,9 @@ import (
 	"io"
 )
 
-// FileSize is the size in bytes from which a payload always has a file of its
-// own: in the log it would hold up everyone's commit.
+// FileSize bounds the payloads that are kept among the records, in bytes: one of
+// that size or more always has a file of its own. In the log it would hold up
+// everyone's commit.
 const FileSize = 1 << 20
 
 // reserved is how many payload numbers are made durable at once. A number
@@ -71,7 +72,7 @@ type PayloadWriter struct {
 	journal *Journal
 	number  uint64
 	size    int64
-	memory  []byte      // of a small payload
+	memory  []byte      // of a small payload, less than FileSize
 	held    int64       // bytes of Journal.arriving
 	file    *fileWriter // of any other, until it is finished
 }

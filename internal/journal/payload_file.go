@@ -12,11 +12,14 @@ import (
 const (
 	fileMagic      = "parley\x00p"
 	fileHeaderSize = 8 + 4 + 8 + 8 + checksumSize
-	pieceSize      = 64 << 10 // bytes of payload under one checksum
 	fileSuffix     = ".payload"
 
-	// syncEvery spreads the writing of a large file: without, the kernel
-	// gathers all of it and the records' next sync has to wait for it.
+	// pieceSize bounds the bytes of payload under one checksum, and in memory of one
+	// that is being written or read.
+	pieceSize = 64 << 10
+
+	// syncEvery bounds the bytes of a large file that the kernel gathers before it
+	// writes them: the records' next sync would have to wait for them.
 	syncEvery = 1 << 20
 )
 
@@ -27,13 +30,14 @@ type fileWriter struct {
 	number uint64
 	size   int64
 	left   int64  // bytes still to come
-	piece  []byte // what has come since the last piece was written
+	piece  []byte // what has come since the last piece was written, at most pieceSize
 	index  uint32 // of the piece
 }
 
 // create begins a file. Its number is fresh, so nothing is overwritten; until
 // a record names the number the file is an orphan, and swept after a crash.
 func (f *payloadFiles) create(number uint64, size int64) (*fileWriter, error) {
+	// One for each stream or call that brings a payload, until it is finished.
 	file, err := f.fs.Create(f.path(number), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
@@ -134,7 +138,7 @@ type fileReader struct {
 	left   int64  // bytes not read from the file yet
 	index  uint32 // of the next piece
 	buffer []byte
-	piece  []byte // of buffer: verified and not read yet
+	piece  []byte // of buffer: verified and not read yet, at most pieceSize
 }
 
 // open verifies the header; errNoRow when there is no such file.

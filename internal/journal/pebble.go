@@ -58,11 +58,11 @@ func (s *pebbleStore) size() uint64 { return s.db.Metrics().DiskSpaceUsage() }
 // close closes the database, and doesn't wait for one that has failed.
 func (s *pebbleStore) close() error {
 	if s.failure.check() != nil {
-		go abandon(s.db)
+		go abandon(s.db) // one for each handler
 		return nil
 	}
 	closed := make(chan error, 1)
-	go func() { closed <- s.db.Close() }()
+	go func() { closed <- s.db.Close() }() // one for each handler
 	select {
 	case err := <-closed:
 		return err

@@ -14,24 +14,25 @@ import (
 // How Pebble is set up. A journal is written far more than it is read: most
 // rows are deleted before they ever leave the log's memory table.
 const (
-	// memTableSize is also about how long a log grows, and so how much is
-	// replayed at a start. It must be more than twice the largest batch that
-	// is common: a larger one is flushed to a table at once.
+	// memTableSize bounds a memory table, in bytes, and with it a log, and so how
+	// much is replayed at a start. It must be more than twice the largest batch
+	// that is common: a larger one is flushed to a table at once.
 	memTableSize = 16 << 20
 
-	// maxMemTables may wait to be flushed before a commit has to wait too; see
-	// backlog.
+	// maxMemTables bounds the memory tables that wait to be flushed, and so the logs.
+	// Beyond it commits wait; see backlog.
 	maxMemTables = 8
 
-	// blockCacheSize is small, as payloads have a cache of their own and
-	// records are read once, at the start.
+	// blockCacheSize bounds the bytes of tables held in memory: few, as payloads have
+	// a cache of their own and records are read once, at the start.
 	blockCacheSize = 1 << 20
 
-	// openTables is how many tables are kept open: the whole journal seldom
-	// has more than ten.
+	// openTables bounds the tables that are kept open. Further ones are opened when
+	// they are read: the whole journal seldom has more than ten.
 	openTables = 64
 
-	// manifestSize limits what is read at a start to learn of the tables.
+	// manifestSize bounds the bytes read at a start to learn of the tables: beyond it
+	// a new manifest is begun.
 	manifestSize = 1 << 20
 )
 
@@ -49,7 +50,7 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 		err error
 	}
 	result := make(chan opened, 1)
-	go func() {
+	go func() { // one for each handler
 		defer func() {
 			if r := recover(); r != nil {
 				result <- opened{err: &DamageError{Where: dir, What: fmt.Sprint(r)}}
@@ -69,7 +70,7 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 		return nil, damage(dir, r.err)
 	case <-f.ch:
 		// Pebble waits for ever for a flush that the disk refused.
-		go func() {
+		go func() { // one for each handler
 			if r := <-result; r.db != nil {
 				abandon(r.db)
 			}

@@ -8,10 +8,10 @@ import (
 
 // The kinds of rows: the first byte of every key.
 const (
-	headerRow  = 'h' // one: whose journal this is
-	numberRow  = 'n' // one: payload numbers below it may have been given
-	payloadRow = 'p' // a payload, by its number
-	recordRow  = 'r' // a record of the state machine, by its key
+	headerRow  = 'h' // whose journal this is: one for each handler
+	numberRow  = 'n' // payload numbers below it may have been given: one for each handler
+	payloadRow = 'p' // a payload, by its number: at most two for each exchange
+	recordRow  = 'r' // a record of the state machine, by its key: a few for each exchange and each peer
 )
 
 const (

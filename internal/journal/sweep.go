@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// namedMissing is how many missing payloads an error names.
+// namedMissing bounds the missing payloads that an error names; the rest it counts.
 const namedMissing = 8
 
 // Sweep compares the payloads of earlier runs with those that the records name.

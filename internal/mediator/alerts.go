@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// summaryEvery is how long alerts of one kind about one peer are put together
-	// after the first was told.
+	// summaryEvery bounds how often alerts of one kind about one peer are told: after
+	// the first they are put together for as long.
 	summaryEvery = time.Minute
-	// maxChanges is how many of them are told at once, meanwhile, because they
-	// say something else than the last: another rule, another limit.
+	// maxChanges bounds those told at once, meanwhile, because they say something
+	// else than the last: another rule, another limit. More wait for the summary.
 	maxChanges = 8
 	// maxAlerts bounds the peers told apart in alerts of one kind. Beyond it they
 	// become one alert about nobody in particular.
 	maxAlerts = 256
-	// maxStrangers is the same where the peer may be anybody: IDs cost nothing.
+	// maxStrangers bounds the same where the peer may be anybody: IDs cost nothing.
 	maxStrangers = 16
 )
 
@@ -26,9 +26,9 @@ const (
 // with a count. It never blocks and never drops: what finds no room in the
 // channel waits, put together with its like.
 type alerts struct {
-	topics map[topicKey]*topic
-	peers  map[fsm.NoticeKind]int // topics of a kind
-	ready  []*topic               // have something to be told, the oldest first
+	topics map[topicKey]*topic    // of each kind at most maxAlerts, and one about nobody
+	peers  map[fsm.NoticeKind]int // topics of a kind, at most maxAlerts+1
+	ready  []*topic               // have something to be told, the oldest first: of each kind at most maxAlerts+1
 	at     time.Time              // when the next summary is due; zero: none waits
 }
 

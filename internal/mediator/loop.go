@@ -33,22 +33,32 @@ type Channels struct {
 	Alerts     chan fsm.Notice   // priority to the application
 }
 
-// Capacities of the application's channels. Every event that is taken sends at
-// most two commands, that it was taken and that it is done with; Commands has
-// room for all of these and for as many calls as may wait at once, so that
-// taking an event never waits.
+// Capacities of the application's channels.
 const (
+	// DeliveryRoom bounds the events in the channel to the application. More wait
+	// with the machine, or in the journal.
 	DeliveryRoom = 256
-	AlertRoom    = 64
-	CallRoom     = 256
-	commandRoom  = 2*(DeliveryRoom+AlertRoom) + CallRoom
+	// AlertRoom bounds the alerts in theirs. More are put together with their like.
+	AlertRoom = 64
+	// CallRoom bounds the calls that wait for their answers. More wait for those.
+	CallRoom = 256
+	// commandRoom bounds the commands in the channel from the application. Every
+	// event that is taken sends at most two, that it was taken and that it is done
+	// with; there is room for all of these and for the calls, so that taking an
+	// event never waits.
+	commandRoom = 2*(DeliveryRoom+AlertRoom) + CallRoom
 )
 
-// A turn takes at most so many inputs of a kind, so that none starves another.
+// What a turn takes at most, so that no kind of input starves another. The rest
+// waits for the next turn.
 const (
+	// priorityATurn bounds the notices that a turn begins with.
 	priorityATurn = 64
-	inputsATurn   = 512
-	inlineATurn   = 1 << 20 // bytes of payloads that are written with their records
+	// inputsATurn bounds the inputs and commands after them.
+	inputsATurn = 512
+	// inlineATurn bounds the payloads that are written with their records, in bytes;
+	// the last may go beyond it.
+	inlineATurn = 1 << 20
 )
 
 // Command is what the application says: an input, answered on Answer when that
@@ -70,10 +80,10 @@ type Loop struct {
 	stop    chan struct{}
 	stopped chan struct{}
 
-	inputs []fsm.Input
-	inline int // bytes of payloads in inputs
-	calls  map[fsm.Call]Command
-	waits  map[fsm.Name]chan<- fsm.Delivery // for outcomes
+	inputs []fsm.Input                      // at most inputsATurn and one more
+	inline int                              // bytes of payloads in inputs
+	calls  map[fsm.Call]Command             // at most CallRoom
+	waits  map[fsm.Name]chan<- fsm.Delivery // for outcomes, one for each call
 	last   fsm.Call
 	alerts alerts
 }

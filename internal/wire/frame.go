@@ -59,13 +59,19 @@ const (
 
 // Limits of the protocol. A frame beyond one of them is a protocol violation.
 const (
-	MaxHeader = 4 << 10   // bytes of an encoded header
-	MaxLane   = 128       // bytes of a lane
-	MaxText   = 1 << 10   // bytes of the text of a REJECT
-	MaxHello  = 256 << 10 // bytes of the payload of a HELLO
-	MaxOpen   = 1 << 16   // sequences given and not ended, of one pair in one direction
-	// MaxInline is the largest payload, in bytes, that may be sent without
-	// being asked for: a larger request goes as RESUME first.
+	// MaxHeader bounds an encoded header, in bytes.
+	MaxHeader = 4 << 10
+	// MaxLane bounds a lane, in bytes.
+	MaxLane = 128
+	// MaxText bounds the text of a REJECT, in bytes.
+	MaxText = 1 << 10
+	// MaxHello bounds the payload of a HELLO, in bytes.
+	MaxHello = 256 << 10
+	// MaxOpen bounds the sequences given and not ended, of one pair of nodes in one
+	// direction.
+	MaxOpen = 1 << 16
+	// MaxInline bounds a payload that may be sent without being asked for, in bytes:
+	// a larger request goes as RESUME first.
 	MaxInline = 64 << 10
 )
 
