@@ -18,11 +18,11 @@ type findings struct {
 	rules     map[string]int // that it broke, and how often
 	keptOut   time.Duration  // the longest that it was, for it
 	besides   map[string]int // what else is told of it: limits that it reached, mostly
-	blamed    []string       // members of the committee, by whom and for what
+	blamed    map[string]int // members of the committee: who, by whom, for what, and how often
 }
 
 func newFindings(g *gathering) findings {
-	return findings{gathering: g, rules: map[string]int{}, besides: map[string]int{}}
+	return findings{gathering: g, rules: map[string]int{}, besides: map[string]int{}, blamed: map[string]int{}}
 }
 
 // take takes in what the handler of member by told.
@@ -35,7 +35,7 @@ func (f *findings) take(by int, a alert) {
 		}
 	case parley.ProtocolViolation, parley.IdentityMismatch, parley.PeerHalted, parley.PeerDiffers, parley.PeerLostJournal:
 		if member >= 0 {
-			f.blamed = append(f.blamed, fmt.Sprintf("%s by %s: %s (%s)", memberName(member), memberName(by), a.Kind, a.Text))
+			f.blamed[fmt.Sprintf("%s by %s: %s (%s)", memberName(member), memberName(by), a.Kind, a.Text)] += a.Count
 			return
 		}
 		if a.Kind != parley.ProtocolViolation {
@@ -80,7 +80,7 @@ func (r *result) chaosRows() []row {
 	for _, what := range most(f.besides) {
 		rows = append(rows, row{"", fmt.Sprint(f.besides[what]), what})
 	}
-	return append(rows, row{"honest members blamed", zero(len(f.blamed)), ""})
+	return append(rows, row{"honest members blamed", zero(sum(f.blamed)), ""})
 }
 
 // troubles is what was done so far, on one line.

@@ -69,7 +69,7 @@ type jsonChaos struct {
 	RulesBroken       map[string]int    `json:"rules_broken"`     // by it
 	KeptOut           float64           `json:"kept_out_seconds"` // the longest that it was
 	ToldBesides       map[string]int    `json:"told_besides"`     // of it
-	Blamed            []string          `json:"honest_members_blamed"`
+	Blamed            map[string]int    `json:"honest_members_blamed"`
 }
 
 type jsonAbsence struct {
@@ -85,7 +85,7 @@ func (v *view) json(o demoOptions) *jsonChaos {
 	f := &v.findings
 	chaos := &jsonChaos{
 		Links: v.faults, StrangersRefused: f.strangers, RulesBroken: f.rules, KeptOut: f.keptOut.Seconds(),
-		ToldBesides: f.besides, Blamed: append([]string{}, f.blamed...), Absences: []jsonAbsence{},
+		ToldBesides: f.besides, Blamed: f.blamed, Absences: []jsonAbsence{},
 	}
 	for _, a := range v.absences {
 		chaos.Absences = append(chaos.Absences, jsonAbsence{a.member + 1, a.lasts.Seconds(), a.back})

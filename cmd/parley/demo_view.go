@@ -137,8 +137,8 @@ func (r *result) Err() error {
 	if r.strangers.answers > 0 {
 		off = errors.Join(off, fmt.Errorf("strangers got %d answers", r.strangers.answers))
 	}
-	for _, blamed := range r.findings.blamed {
-		off = errors.Join(off, fmt.Errorf("an honest member is blamed: %s", blamed))
+	for _, blamed := range most(r.findings.blamed) {
+		off = errors.Join(off, fmt.Errorf("an honest member is blamed: %s, %d times", blamed, r.findings.blamed[blamed]))
 	}
 	return off
 }
