@@ -229,6 +229,7 @@ func (c *connection) violate(rule string) {
 	c.p.gate.shunProvisionally(c.id)
 	c.close(&ViolationError{Rule: rule})
 	c.p.disconnect(peerOf(c.id), ErrShunned) // the others
+	c.p.gate.sever(c.id)                     // what isn't a connection yet
 	c.p.report(c.id, fsm.Violated{Conn: c.number, Rule: rule})
 }
 

@@ -4,8 +4,8 @@
 //
 //	mediator   Sender ──▶ dispatch             Receiver      Priority
 //	                        │                      ▲             ▲
-//	           dial ◀───────┤ Dial                 │             │ notices:
-//	             │          │                      │             │ one goroutine
+//	           dial ◀───────┤ Dial              inbox          notices
+//	             │          │                      ▲             ▲
 //	             ▼          ▼ Send                 │             │
 //	         connection ── stream ── write      stream ── read   │
 //	             ▲                   │             ▲             │
@@ -50,28 +50,50 @@
 // input named.
 //
 //	bound                         where                      what tells of it
-//	MaxConnections, …PerIP        gate, before Noise         ConnectionLimit
-//	MaxPendingHandshakes          gate, before Noise         ConnectionLimit
-//	5 a second from one IP        gate, before Noise         ConnectionLimit
-//	MaxConnectionsPerPeer         gate, after Noise          ConnectionLimit, DialFailed
-//	HandshakeTimeout              upgrader                   —
+//	ListedAddressesOnly           gate, before Noise         StrangerRefused, Refusals
+//	MaxConnections, …PerIP        gate, before Noise         ConnectionLimit, Refusals
+//	MaxPendingHandshakes and      gate, before Noise         ConnectionLimit, Refusals
+//	ReservedHandshakes
+//	MaxArrivalsPerSecondPerIP     gate, before Noise         ConnectionLimit, Refusals
+//	MaxHandshakesPerSecond        gate, before Noise         ConnectionLimit, Refusals
+//	HandshakeTimeout              upgrader                   Refusals
+//	the allow list and its pins   gate, frames and sends     StrangerRefused, DialFailed, Refusals
+//	MaxConnectionsPerPeer         gate, after Noise          ConnectionLimit, DialFailed, Refusals
 //	6 DialTimeouts for one dial   dial                       DialFailed
-//	the allow list                gate, frames and sends     StrangerRefused, DialFailed
+//	16 addresses of one dial      dial                       —
 //	MaxStreamsPerConnection       accept of streams          ConnectionLimit; Closed
+//	a peer's MaxStreams           accept of streams          PeerLimited
 //	MaxWindowMemory, …PerPeer     libp2p's resource manager  ConnectionLimit; Closed
+//	FramesPerSecond               reading                    PeerLimited; streams wait
 //	16 frames queued on a stream  Send                       Closed
 //	FrameTimeout                  reading and writing        MessageDropped; Closed
 //	MaxMessageSize                Accept                     MessageDropped; Closed
 //	one HELLO of a connection     reading                    streams wait
-//	256 inputs, and one frame     Receiver                   streams wait
-//	more on each stream
+//	64 inputs, and one more       inbox                      streams wait
+//	of each stream
 //	256 notices                   Priority                   put together and counted
+//	1,024 refused peers, places   gate                       the oldest is forgotten
+//	4,096 familiar places         gate                       the oldest is forgotten
+//	8,192 peers kept out          gate                       who is next is let in
+//	1,024 host names, 8 at once   gate                       the log
 //
-// A place (an IPv4 address, an IPv6 /64) that the allow list names, or from which
-// an admitted peer has come, is spared the rate and has handshake slots of its
-// own. With the defaults a connection may have 256 streams each way; each costs
+// Refusals by address are told at the first and then every ten seconds, with their
+// number; a limit of a peer's own when it is reached, and again after a minute
+// without.
+//
+// FramesPerSecond holds for all connections of a peer, and a new connection brings
+// no new burst. Beyond it reading of the peer's streams waits: their windows fill,
+// and the peer waits too. The connection lives on meanwhile, since keepalives are
+// yamux's and not paced, and no deadline runs.
+//
+// With the defaults a connection may have 256 streams each way; each costs
 // a goroutine and 4 KiB, and as much as its window lets the peer send ahead: 256
 // KiB, growing to 4 MiB while less than half of the peer's window memory is in
-// use. Connections and streams in libp2p's own resource manager are unlimited,
-// and its metrics are off, which cost 5% of an exchange.
+// use.
+//
+// libp2p's own resource manager bounds the memory of windows and nothing else, on
+// purpose. Its limits on connections and streams, some of which are on by default,
+// reset without a reason that could be told, and count 64 streams where an exchange
+// needs one; the gate and the connections count the same and name what was hit. Its
+// metrics are off, which cost 5% of an exchange.
 package p2p

@@ -323,11 +323,13 @@ func (g *gate) sever(id peer.ID) {
 func (g *gate) shun(id peer.ID, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	now := g.now()
-	maps.DeleteFunc(g.shunned, func(_ peer.ID, until time.Time) bool { return !until.After(now) })
 	delete(g.shunned, id)
 	if until.IsZero() {
 		return
+	}
+	if len(g.shunned) >= maxShunned {
+		now := g.now()
+		maps.DeleteFunc(g.shunned, func(_ peer.ID, until time.Time) bool { return !until.After(now) })
 	}
 	if len(g.shunned) >= maxShunned {
 		first := id
