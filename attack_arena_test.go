@@ -75,7 +75,7 @@ func newColdArena(t testing.TB, change func(*parley.Config)) *arena {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := parley.Config{AllowList: list, Logger: quiet}
+	config := parley.Config{AllowList: list, Logger: quiet, PayloadMemory: 8 << 20} // less than may remain
 	onDisk(t)(&config)
 	if change != nil {
 		change(&config)

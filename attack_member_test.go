@@ -51,7 +51,6 @@ func TestMemberGoneMadIsBoundedAndNotBlamed(t *testing.T) {
 		}},
 		"reused tags":        {nil, nil},
 		"cancel every other": {nil, nil},
-		"never reads":        {func(c *parley.Config) { c.FrameTimeout = time.Second }, nil},
 		"ack without reply":  {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +90,23 @@ func (a *arena) wantLimited(limit string) {
 	if e := a.untilAlerted(parley.PeerLimited, a.attacker.PeerID()); !strings.Contains(e.Err.Error(), limit) {
 		a.t.Errorf("the limit isn't named: %v", e.Err)
 	}
+}
+
+// A peer that asks much and reads nothing, not even from its socket, is a lost
+// connection like any other: what was to be sent to it isn't kept in memory.
+func TestPeerThatNeverReadsIsHungUpOn(t *testing.T) {
+	a := newArena(t, func(c *parley.Config) { c.FrameTimeout, c.KeepAlive = time.Second, 500*time.Millisecond })
+	by := a.against()
+	a.attacked(attack.NeverReads, by, func(<-chan struct{}) {
+		a.node.until("the node hangs up", func() bool {
+			a.exchange(1)
+			return by.Report().Lost > 0
+		})
+	})
+	if blamed := a.alerted(parley.ProtocolViolation, a.attacker.PeerID()); len(blamed) > 0 {
+		t.Errorf("he is blamed: %v", blamed[0].Err)
+	}
+	a.wantPeace()
 }
 
 // A reply to what was never asked says that the node's journal was set back, or

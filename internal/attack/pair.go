@@ -118,8 +118,8 @@ func ReplyUnasked(ctx context.Context, a *Attacker) error {
 	})
 }
 
-// NeverReads makes requests and reads nothing at all: not from its streams, not
-// from its socket.
+// NeverReads makes requests of 32 KiB and reads nothing at all: not from its
+// streams, not from its socket.
 func NeverReads(ctx context.Context, a *Attacker) error {
 	return a.reconnecting(ctx, func(ctx context.Context, p *Peer) {
 		epoch, welcome := p.greet(ctx)
@@ -127,9 +127,10 @@ func NeverReads(ctx context.Context, a *Attacker) error {
 			return
 		}
 		p.valve.shut()
+		body := make([]byte, 32<<10)
 		for seq := uint64(1); a.next(ctx); seq++ {
 			s, err := p.Open(ctx)
-			if err != nil || s.Send(Request(epoch, seq, []byte("tell me much"))) != nil {
+			if err != nil || s.Send(Request(epoch, seq, body)) != nil {
 				break
 			}
 		}
