@@ -2,6 +2,9 @@ package p2p
 
 import (
 	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/transport"
 
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/wire"
@@ -63,5 +66,58 @@ func BenchmarkLargePayload(b *testing.B) {
 		y.do(fsm.Accept{Conn: yc, Stream: want[fsm.Offered](y).Stream})
 		got := want[fsm.Arrived](y)
 		y.payloads.forget(got.Payload.Number)
+	}
+}
+
+// How long a peer's frame takes to the mediator while another peer sends what it
+// can on 4 connections of 200 streams each, and the mediator takes 10 µs for each.
+func BenchmarkFrameBesideAFlood(b *testing.B) {
+	n, honest, greedy := newNode(b), newNode(b), newRawPeer(b)
+	n.admit(honest)
+	honest.admit(n)
+	conn, _ := connect(honest, n)
+	frame := ack(wire.OfReply, wire.Frame{Epoch: 1, Seq: 1, Hash: wire.Hash{1}})
+	var flood []byte
+	for range 100 {
+		flood = appendFrames(b, flood, frame)
+	}
+	var connections []transport.CapableConn
+	for range 4 {
+		c, _ := greedy.dial(n)
+		connections = append(connections, c)
+	}
+	for _, c := range connections {
+		for range 200 {
+			s, rw := greedy.open(c)
+			go func() {
+				for {
+					if _, err := rw.Write(flood); err != nil {
+						s.Reset()
+						return
+					}
+				}
+			}()
+		}
+	}
+	arrived := make(chan struct{})
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for {
+			select {
+			case in := <-n.Receiver():
+				for began := time.Now(); time.Since(began) < 10*time.Microsecond; {
+				}
+				if at, ok := in.(fsm.Arrived); ok && at.Conn == 1 {
+					arrived <- struct{}{}
+				}
+			case <-over:
+				return
+			}
+		}
+	}()
+	for b.Loop() {
+		honest.do(fsm.Send{Conn: conn, Stream: 2, Frame: frame})
+		<-arrived
 	}
 }
