@@ -12,8 +12,8 @@ const (
 	// blameFor bounds how long blame is remembered: a peer that has kept the rules
 	// for as long since it was let in begins anew.
 	blameFor = 24 * time.Hour
-	// maxBlamed bounds the peers remembered for it, where everyone is admitted.
-	// Beyond it the one whose time is up first is forgotten.
+	// maxBlamed bounds the peers remembered for a violation. Beyond it the one whose
+	// time is up first is forgotten.
 	maxBlamed = 4096
 )
 

@@ -134,8 +134,8 @@ func byDialer(kind wire.Kind) bool {
 	return kind == wire.Hello || kind == wire.Request || kind == wire.Resume || kind == wire.Cancel
 }
 
-// maxHeld bounds the payloads of such frames of one connection, in bytes. Beyond it
-// their streams are reset, and their dialer resumes.
+// maxHeld bounds the payloads of frames that wait for the HELLO of their connection,
+// in bytes. Beyond it their streams are reset, and their dialer resumes.
 const maxHeld = 1 << 20
 
 // release takes the frames that waited for the HELLO.

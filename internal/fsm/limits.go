@@ -12,7 +12,7 @@ import (
 
 const (
 	// burst bounds what a peer may begin at once, after it has been quiet for as
-	// long: so many seconds' worth of exchanges and bytes.
+	// long: so many seconds' worth of ExchangesPerSecond and BytesPerSecond.
 	burst = 10
 	// episode bounds how often it is told that a peer has reached a limit: again
 	// when it has kept below for as long.

@@ -5,7 +5,7 @@ import "slices"
 // span is the sequences from first to last, both included.
 type span struct{ first, last uint64 }
 
-// blockSize is how many sequences have a record together. It bounds what one frame
+// blockSize bounds the sequences that have a record together, and so what one frame
 // of a peer can make this node write: some 6 KiB, however many holes it leaves.
 const blockSize = 4096
 

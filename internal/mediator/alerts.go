@@ -11,13 +11,14 @@ const (
 	// summaryEvery bounds how often alerts of one kind about one peer are told: after
 	// the first they are put together for as long.
 	summaryEvery = time.Minute
-	// maxChanges bounds those told at once, meanwhile, because they say something
+	// maxChanges bounds the alerts told at once, meanwhile, because they say something
 	// else than the last: another rule, another limit. More wait for the summary.
 	maxChanges = 8
 	// maxAlerts bounds the peers told apart in alerts of one kind. Beyond it they
 	// become one alert about nobody in particular.
 	maxAlerts = 256
-	// maxStrangers bounds the same where the peer may be anybody: IDs cost nothing.
+	// maxStrangers bounds the peers told apart where they may be anybody: IDs cost
+	// nothing. Beyond it likewise.
 	maxStrangers = 16
 )
 

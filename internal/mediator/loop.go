@@ -38,7 +38,7 @@ const (
 	// DeliveryRoom bounds the events in the channel to the application. More wait
 	// with the machine, or in the journal.
 	DeliveryRoom = 256
-	// AlertRoom bounds the alerts in theirs. More are put together with their like.
+	// AlertRoom bounds the alerts in the channel to the application. More are put together with their like.
 	AlertRoom = 64
 	// CallRoom bounds the calls that wait for their answers. More wait for those.
 	CallRoom = 256

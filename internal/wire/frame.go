@@ -61,7 +61,7 @@ const (
 const (
 	// MaxHeader bounds an encoded header, in bytes.
 	MaxHeader = 4 << 10
-	// MaxLane bounds a lane, in bytes.
+	// MaxLane bounds the name of a lane, in bytes.
 	MaxLane = 128
 	// MaxText bounds the text of a REJECT, in bytes.
 	MaxText = 1 << 10
