@@ -36,8 +36,9 @@ type Config struct {
 	// and the handshake. All addresses of a peer together are tried for at most
 	// six times that, each for its share if there are more. Default 10 s.
 	DialTimeout time.Duration
-	// HandshakeTimeout is how long a peer that dialled may take until it has
-	// proved its key. Default 5 s.
+	// HandshakeTimeout is how long a connection that came in may take from when it
+	// is accepted until its peer has proved its key and yamux is agreed upon. Then it
+	// is closed. Default 5 s.
 	HandshakeTimeout time.Duration
 	// FrameTimeout is how long a frame that has begun, or each further 64 KiB of
 	// its payload, may take to be read, and a write of up to 64 KiB to be

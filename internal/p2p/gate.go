@@ -107,8 +107,8 @@ func (g *gate) enter(from netip.AddrPort) *socket {
 	return s
 }
 
-// full is the bound that a connection from a place would go beyond. What is asked
-// later counts the connection when it says no to nothing.
+// full is the bound that a connection from a place would go beyond; nil if none. The
+// rates come last: asking one takes the connection off it.
 func (g *gate) full(now time.Time, place netip.Prefix, familiar, own bool) *bound {
 	arrivals := g.strangers
 	if familiar {
