@@ -8,6 +8,7 @@ import (
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/internal/audit"
 	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/mediator"
 )
 
 // followAllowList has the node act on every change of its allow list and tell of
@@ -50,7 +51,7 @@ func (h *Handler) allowListChanged(change allowlist.Change) {
 		inputs = append(inputs, listedOf(m))
 	}
 	for _, in := range inputs {
-		if h.pass(in) != nil {
+		if _, err := h.call(mediator.Command{Input: in}); errors.Is(err, ErrClosed) {
 			return // closed: the next run finds the difference
 		}
 	}

@@ -35,7 +35,7 @@ func (c *connection) arm(m *Machine, now time.Time) {
 		at = earliest(at, c.idleSince.Add(m.config.IdleTimeout))
 	}
 	if len(c.held) > 0 {
-		at = earliest(at, c.heldSince.Add(m.config.AckTimeout))
+		at = earliest(at, c.heldSince.Add(m.config.DisconnectionTimeout))
 	}
 	m.wakeAt(&c.timer, at)
 }
@@ -48,8 +48,11 @@ func (c *connection) due(m *Machine, now time.Time) {
 	if c.state != ConnUp {
 		return
 	}
-	if len(c.held) > 0 && !now.Before(c.heldSince.Add(m.config.AckTimeout)) {
-		m.violate(now, c, "a request came on a connection without HELLO")
+	// A long HELLO on a slow line is nobody's fault.
+	if len(c.held) > 0 && !now.Before(c.heldSince.Add(m.config.DisconnectionTimeout)) {
+		m.stats.Timeouts++
+		m.hangUp(c, false)
+		m.touch(c.peer)
 		return
 	}
 	if !now.Before(c.progress.Add(m.config.DisconnectionTimeout)) {

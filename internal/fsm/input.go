@@ -69,11 +69,15 @@ type (
 	// Listed admits a peer; what was suspended goes on. For one that is admitted
 	// already, its limits or its addresses have changed.
 	Listed struct {
+		Call   Call
 		Peer   Peer
 		Limits Limits
 	}
 	// Unlisted shuts a peer out; what is open with it is suspended.
-	Unlisted struct{ Peer Peer }
+	Unlisted struct {
+		Call Call
+		Peer Peer
+	}
 	// Everyone admits every peer.
 	Everyone struct{}
 )
@@ -214,6 +218,10 @@ func CallOf(in Input) Call {
 		return in.Call
 	case Renew:
 		return in.Call
+	case Listed:
+		return in.Call
+	case Unlisted:
+		return in.Call
 	case Pardon:
 		return in.Call
 	case Forget:
@@ -241,6 +249,12 @@ func WithCall(in Input, call Call) Input {
 		in.Call = call
 		return in
 	case Renew:
+		in.Call = call
+		return in
+	case Listed:
+		in.Call = call
+		return in
+	case Unlisted:
 		in.Call = call
 		return in
 	case Pardon:

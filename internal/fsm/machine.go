@@ -107,8 +107,10 @@ func (m *Machine) Step(now time.Time, in Input) {
 		m.forget(now, in)
 	case Listed:
 		m.listed(now, m.peer(in.Peer), in.Limits)
+		m.answer(in.Call, nil)
 	case Unlisted:
 		m.unlisted(now, m.peer(in.Peer))
+		m.answer(in.Call, nil)
 	case Everyone:
 		m.admitEveryone(now)
 	case Connected:

@@ -49,13 +49,14 @@ func (m *Machine) helloArrived(now time.Time, s *stream, f *wire.Frame, payload 
 	if !m.enterEpoch(now, s, f) {
 		return
 	}
-	first, changed := uint64(1), false
-	for _, y := range r.inOrder() {
-		if _, open := slices.BinarySearch(listed, y.seq); !open && y.seq < f.Next {
-			m.endByDialer(now, y)
-			changed = true
-		}
+	over := r.those(func(y *inbound) bool {
+		_, open := slices.BinarySearch(listed, y.seq)
+		return !open && y.seq < f.Next
+	})
+	for _, y := range over {
+		m.endByDialer(now, y)
 	}
+	first, changed := uint64(1), len(over) > 0
 	for _, seq := range append(listed, f.Next) {
 		if seq > first && r.ended.add(first, seq-1) {
 			changed = true
@@ -93,7 +94,7 @@ func (m *Machine) endBelow(now time.Time, p *peer, low uint64) {
 			}
 		}
 	} else {
-		for _, y := range r.below(low) {
+		for _, y := range r.those(func(y *inbound) bool { return y.seq < low }) {
 			m.endByDialer(now, y)
 		}
 	}
@@ -103,11 +104,11 @@ func (m *Machine) endBelow(now time.Time, p *peer, low uint64) {
 	}
 }
 
-// below is the open exchanges with smaller numbers, in their order.
-func (r *responderSide) below(low uint64) []*inbound {
+// those is the open exchanges of which something holds, in order of their numbers.
+func (r *responderSide) those(holds func(*inbound) bool) []*inbound {
 	var all []*inbound
 	for _, y := range r.open {
-		if y.seq < low {
+		if holds(y) {
 			all = append(all, y)
 		}
 	}

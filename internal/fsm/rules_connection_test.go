@@ -192,7 +192,7 @@ func TestAPeerOffTheListIsDisconnectedAndItsExchangesSuspended(t *testing.T) {
 	n.step(Enqueue{Requests: []Outgoing{n.outgoing(1, "a"), n.outgoing(2, "a")}})
 	_, s := n.accept(alice)
 	n.arrive(n.conns, s, request(1, "a"))
-	n.step(Unlisted{alice})
+	n.step(Unlisted{Peer: alice})
 	n.wantDone("at once", Disconnect{Conn: c}, Disconnect{Conn: n.conns})
 	n.wantNotice("with exchanges open", PeerSuspended)
 	n.wantState("it waits", 1, Suspended)
@@ -234,7 +234,7 @@ func TestEveryoneIsAdmittedWhereNoListIsKept(t *testing.T) {
 	n.step(Listed{Peer: bob}, Everyone{})
 	n.request(2, "")
 	n.wantDone("also who was never listed", Dial{Peer: alice})
-	n.step(Unlisted{alice})
+	n.step(Unlisted{Peer: alice})
 	n.wantNothing("there is no list to be off")
 	if peers := n.m.Peers(n.now); len(peers) != 1 || !peers[0].Listed || peers[0].Made != 1 || !peers[0].Dialing {
 		t.Fatalf("peers %+v", peers)

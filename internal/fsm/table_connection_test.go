@@ -88,7 +88,7 @@ func connectionEvents() []event {
 	does("Hangup", func(*scene) Input { return Hangup{alice} })
 	does("Listed", func(*scene) Input { return Listed{Peer: alice} })
 	does("Everyone", func(*scene) Input { return Everyone{} })
-	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
+	does("Unlisted", func(*scene) Input { return Unlisted{Peer: alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })
 	add("Disconnected, broken", func(s *scene) bool { return s.conn != 0 && s.step(broken(s.conn)) })

@@ -108,7 +108,7 @@ func dialerScenes() []state {
 			n.step(DialFailed{Peer: alice, Err: errAbsent})
 			return s
 		}},
-		{"Suspended", "suspended", func(n *node) *scene { s := then(sending, ack)(n); n.step(Unlisted{alice}); return s }},
+		{"Suspended", "suspended", func(n *node) *scene { s := then(sending, ack)(n); n.step(Unlisted{Peer: alice}); return s }},
 		{"Halted", "halted", then(sending, ack, func(n *node) frame { return n.reject(1, wire.Mismatch) })},
 		{"Cancelling", "cancelling", func(n *node) *scene { s := then(sending, ack)(n); n.step(Cancel{Name: made(1)}); return s }},
 		{"", "cancelling, without a connection", func(n *node) *scene {
@@ -142,7 +142,7 @@ func dialerEvents() []event {
 	does("Hangup", func(*scene) Input { return Hangup{alice} })
 	does("Renew", func(*scene) Input { return Renew{Call: 1, Peer: alice} })
 	does("Listed", func(*scene) Input { return Listed{Peer: alice} })
-	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
+	does("Unlisted", func(*scene) Input { return Unlisted{Peer: alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })
 	add("Disconnected, broken", connected(func(s *scene) Input { return broken(s.conn) }))

@@ -99,7 +99,7 @@ func responderEvents() []event {
 	does("Forget", func(*scene) Input { return Forget{Call: 1, Name: asked(1)} })
 	does("Hangup", func(*scene) Input { return Hangup{alice} })
 	does("Listed", func(*scene) Input { return Listed{Peer: alice} })
-	does("Unlisted", func(*scene) Input { return Unlisted{alice} })
+	does("Unlisted", func(*scene) Input { return Unlisted{Peer: alice} })
 	does("Connected, dialled here", func(*scene) Input { return Connected{Conn: 77, Peer: alice, Dialed: true} })
 	does("Connected, dialled by the peer", func(*scene) Input { return Connected{Conn: 77, Peer: alice} })
 	add("Disconnected", func(s *scene) bool { return s.conn != 0 && s.step(broken(s.conn)) })

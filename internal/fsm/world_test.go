@@ -279,7 +279,7 @@ func (w *world) commit() {
 func (w *world) hangup() { w.do(Hangup{w.peer()}) }
 func (w *world) pardon() { w.do(Pardon{Peer: w.peer()}) }
 func (w *world) renew()  { w.do(Renew{Peer: w.peer()}) }
-func (w *world) unlist() { w.do(Unlisted{w.peer()}) }
+func (w *world) unlist() { w.do(Unlisted{Peer: w.peer()}) }
 func (w *world) list()   { w.do(Listed{Peer: w.peer()}) }
 
 func (w *world) forget() {
