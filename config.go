@@ -87,8 +87,9 @@ type Config struct {
 	// cause. Default 100.
 	MaxHandshakesPerSecond int
 	// MaxArrivalsPerSecondPerIP bounds the connections taken from one IPv4 address
-	// or IPv6 /64, ten times as many from a place where listed peers come from. 32
-	// may come at once, or 320. Default 5.
+	// or IPv6 /64; 32 may come at once. From a place where listed peers come from
+	// 60 times as many, of which one that brings no listed peer counts as ten.
+	// Default 5.
 	MaxArrivalsPerSecondPerIP int
 	// MaxStreamsPerConnection bounds the streams that a peer may have open on a
 	// connection, one for each exchange under way; this node opens half as many.

@@ -12,8 +12,12 @@ const (
 	// before MaxArrivalsPerSecondPerIP counts. More are refused.
 	arrivalBurst = 32
 	// familiarArrivals is how many times as many may come, at once and a second,
-	// from a familiar place: somebody else may be behind the same address.
-	familiarArrivals = 10
+	// from a familiar place, as long as they are listed peers': as fast as one can
+	// make an exchange after another, each on a connection of its own.
+	familiarArrivals = 60
+	// failedArrival is how many of these one counts as that brings no listed peer:
+	// somebody else may be behind the same address.
+	failedArrival = 10
 	// maxArrivals bounds the places remembered, twice: those that came lately, and
 	// those before them. A place that is forgotten has its burst again; the limits
 	// on all places together hold regardless.
@@ -38,6 +42,15 @@ func newArrivals(perSecond, burst int) *arrivals {
 
 // take takes one connection off what a place may make now.
 func (a *arrivals) take(place netip.Prefix, now time.Time) bool {
+	return a.of(place).AllowN(now, 1)
+}
+
+// charge takes more off, which is made up for before any more may come.
+func (a *arrivals) charge(place netip.Prefix, connections int, now time.Time) {
+	a.of(place).ReserveN(now, connections)
+}
+
+func (a *arrivals) of(place netip.Prefix) *rate.Limiter {
 	limiter := a.lately[place]
 	if limiter == nil {
 		if limiter = a.before[place]; limiter == nil {
@@ -48,5 +61,5 @@ func (a *arrivals) take(place netip.Prefix, now time.Time) bool {
 		}
 		a.lately[place] = limiter
 	}
-	return limiter.AllowN(now, 1)
+	return limiter
 }

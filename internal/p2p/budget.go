@@ -20,7 +20,10 @@ const (
 	frameBurst = 10
 	// helloCost is how many frames a HELLO counts as: for it the machine goes
 	// through all that is open with the peer.
-	helloCost = 64
+	helloCost = 16
+	// listCost is how many bytes of a HELLO's list count as one frame more: as many
+	// sequences may stand in them.
+	listCost = 64
 	// payloadCost is how many bytes of a payload count as one frame more. To decrypt
 	// and hash so many takes about as long as to take a frame.
 	payloadCost = 16 << 10
@@ -76,10 +79,14 @@ func (p *Protocol) budgetOf(c *connection) *budget {
 	return b
 }
 
-// cost is how many frames a frame counts as, without its payload.
-func cost(k wire.Kind) int {
-	if k == wire.Hello {
-		return helloCost
+// cost is how many frames a frame counts as, with what is read at once of its
+// payload. A large one is paid by the piece.
+func cost(f wire.Frame) int {
+	switch size := f.PayloadSize(); {
+	case f.Kind == wire.Hello:
+		return helloCost + int(min(size, wire.MaxHello)/listCost)
+	case size <= wire.MaxInline:
+		return 1 + costOf(size)
 	}
 	return 1
 }

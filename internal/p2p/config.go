@@ -79,12 +79,13 @@ type Config struct {
 	// Default 100.
 	MaxHandshakesPerSecond int
 	// MaxArrivalsPerSecondPerIP bounds how fast connections are taken from one place;
-	// 32 may come at once. A familiar place may make ten times as many. Default 5.
+	// 32 may come at once. A familiar place may make 60 times as many, of
+	// which one that brings no listed peer counts as ten. Default 5.
 	MaxArrivalsPerSecondPerIP int
 	// FramesPerSecond bounds the frames read from one peer on all its connections,
 	// unless the allow list gives it another limit; ten seconds' worth may come at
-	// once. Beyond it reading waits, and nothing is lost. A HELLO counts as 64
-	// frames, 16 KiB of a payload as one. Default 10,000.
+	// once. Beyond it reading waits, and nothing is lost. A HELLO counts as 16
+	// frames and one more for each 64 bytes of its list, 16 KiB of a payload as one. Default 10,000.
 	FramesPerSecond int
 	// MaxStreamsPerConnection bounds the streams that either side may have open
 	// on a connection: one for each exchange that is under way. A stream costs a

@@ -95,7 +95,7 @@ func (g *gate) enter(from netip.AddrPort) *socket {
 		b.hit(g, from)
 		return nil
 	}
-	s := &socket{gate: g, accepted: true, from: from, place: place, began: now, own: own}
+	s := &socket{gate: g, accepted: true, from: from, place: place, familiar: familiar, began: now, own: own}
 	g.sockets[s] = struct{}{}
 	g.accepted++
 	g.byPlace[place]++
@@ -162,8 +162,8 @@ func (g *gate) secure(s *socket, id peer.ID) (layer string, err error) {
 	if s.state != shaking {
 		return "", errClosed // meanwhile
 	}
-	g.shaken(s)
 	layer, err = g.judge(id, s.from.Addr())
+	g.shaken(s, err == nil)
 	if err == nil && g.inbound[id] >= g.config.MaxConnectionsPerPeer {
 		layer, err = LayerLimit, g.bounds.perPeer
 	}
@@ -224,7 +224,7 @@ func (g *gate) leave(s *socket) {
 	defer g.mu.Unlock()
 	switch s.state {
 	case shaking:
-		g.shaken(s)
+		g.shaken(s, false)
 		now := g.now()
 		reason := errUnproved
 		if now.Sub(s.began) >= g.config.HandshakeTimeout {
@@ -242,8 +242,12 @@ func (g *gate) leave(s *socket) {
 	}
 }
 
-// shaken gives back the slot of a handshake.
-func (g *gate) shaken(s *socket) {
+// shaken gives back the slot of a handshake, which has brought a peer that is let
+// in or not.
+func (g *gate) shaken(s *socket, letIn bool) {
+	if s.familiar && !letIn {
+		g.familiar.charge(s.place, failedArrival-1, g.now())
+	}
 	if s.own {
 		decrement(g.slots, s.place)
 	} else {

@@ -91,14 +91,28 @@ func TestArrivalsFromOnePlaceAreSlowedDown(t *testing.T) {
 	g.wantRefused(t, here, "MaxArrivalsPerSecondPerIP")
 }
 
-func TestFamiliarPlacesMayComeTenTimesAsOften(t *testing.T) {
+func TestFamiliarPlacesMayComeMoreOften(t *testing.T) {
 	g, now := testGate(t)
-	here := from(1)
-	g.places.visit(placeOf(here.Addr()), newKey(t, identity.Ed25519).PeerID(), *now)
-	for range 10 * arrivalBurst {
-		g.comes(t, here)
+	here, id := from(1), newKey(t, identity.Ed25519).PeerID()
+	g.places.visit(placeOf(here.Addr()), id, *now)
+	for range familiarArrivals * arrivalBurst {
+		s := g.enter(here)
+		if s == nil {
+			t.Fatal("refused")
+		}
+		if _, err := g.secure(s, idOf(fsm.Peer(id.Bytes()))); err != nil {
+			t.Fatal(err)
+		}
+		g.leave(s)
 	}
 	g.wantRefused(t, here, "MaxArrivalsPerSecondPerIP")
+
+	there := from(2)
+	g.places.visit(placeOf(there.Addr()), id, *now)
+	for range familiarArrivals * arrivalBurst / failedArrival {
+		g.comes(t, there)
+	}
+	g.wantRefused(t, there, "MaxArrivalsPerSecondPerIP")
 }
 
 func TestHandshakesOfUnfamiliarPlacesTogetherAreSlowedDown(t *testing.T) {

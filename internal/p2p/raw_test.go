@@ -27,7 +27,7 @@ type rawPeer struct {
 
 func newRawPeer(t testing.TB) *rawPeer {
 	t.Helper()
-	config, err := Config{Key: newKey(t, identity.Ed25519), Allow: allowlist.Everyone(), Payloads: newMemory()}.withDefaults()
+	config, err := Config{Key: newKey(t, identity.Ed25519), Allow: allowlist.Everyone(), Payloads: newMemory(), StockNoise: true}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type socket struct {
 	accepted bool           // not dialled
 	from     netip.AddrPort // the other end
 	place    netip.Prefix   // of from
+	familiar bool           // the place, when it came
 	began    time.Time
 
 	closing sync.Once

@@ -92,12 +92,7 @@ func (s *stream) take(frame wire.Frame) error {
 		s.c.close(fsm.ErrNotListed)
 		return fsm.ErrNotListed
 	}
-	// What is taken at once is paid at once, and what comes in pieces by the piece.
-	frames := cost(frame.Kind)
-	if size := frame.PayloadSize(); size <= wire.MaxInline || frame.Kind == wire.Hello {
-		frames += costOf(size)
-	}
-	if err := s.pay(frames); err != nil {
+	if err := s.pay(cost(frame)); err != nil {
 		return err
 	}
 	var payload fsm.Payload
