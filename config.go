@@ -73,6 +73,9 @@ type Config struct {
 	// allow list names the IP that it comes from: by an address, a host name or a
 	// pin. It is for groups whose members don't move. Default false.
 	ListedAddressesOnly bool
+	// StockNoise has handshakes made by go-libp2p's own Noise instead of ours, which
+	// costs half as much. On the wire both are the same.
+	StockNoise bool
 	// MaxConnections bounds the connections that peers have dialled,
 	// MaxConnectionsPerPeer those with one peer in each direction, and
 	// MaxConnectionsPerIP those from one IPv4 address or IPv6 /64.

@@ -146,6 +146,7 @@ func (h *Handler) listen(address string, key identity.Key) (*p2p.Protocol, error
 		CloseTimeout:     h.config.CloseTimeout,
 
 		ListedAddressesOnly:       h.config.ListedAddressesOnly,
+		StockNoise:                h.config.StockNoise,
 		MaxConnections:            h.config.MaxConnections,
 		MaxConnectionsPerPeer:     h.config.MaxConnectionsPerPeer,
 		MaxConnectionsPerIP:       h.config.MaxConnectionsPerIP,
