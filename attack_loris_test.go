@@ -17,7 +17,7 @@ import (
 const (
 	lorisSources = 200
 	lorisSockets = 8 * lorisSources
-	lorisPause   = 50 * time.Millisecond // before a socket is opened again
+	lorisPause   = 250 * time.Millisecond// before a socket is opened again
 	lorisDelay   = 5 * time.Second       // the promise: a listed peer is in by then
 )
 
@@ -35,7 +35,7 @@ func TestSlowLorisLocksNoListedPeerOut(t *testing.T) {
 		} else {
 			t.Logf("the first exchange of a listed peer with a listed address took %v", took)
 		}
-		a.exchange(100)
+		a.exchange(30)
 	})
 	if alerts := a.alerted(parley.ConnectionLimitHit, identity.ID{}); len(alerts) == 0 {
 		t.Error("no limit was told: it wasn't reached")

@@ -96,6 +96,7 @@ func (a *arena) wantLimited(limit string) {
 // connection like any other: what was to be sent to it isn't kept in memory.
 func TestPeerThatNeverReadsIsHungUpOn(t *testing.T) {
 	a := newArena(t, func(c *parley.Config) { c.FrameTimeout, c.KeepAlive = time.Second, 500*time.Millisecond })
+	a.kept = 4096 * 32 << 10 // MaxOpenPerPeer of his requests, which the journal holds in memory at first
 	by := a.against()
 	a.attacked(attack.NeverReads, by, func(<-chan struct{}) {
 		a.node.until("the node hangs up", func() bool {
