@@ -16,7 +16,7 @@ type aside struct {
 	came chan struct{} // has one for a Receive that waits
 
 	mu     sync.Mutex
-	events []apart
+	events []apart // at most MaxQueued outcomes and mediator.AlertRoom alerts
 	alerts int
 	given  ID // the outcome given last, not committed
 }
@@ -85,7 +85,7 @@ func (a *aside) take(explicit bool, commit func(ID) bool, read func(fsm.Delivery
 // taken. It holds no more than the events that wait in the channel.
 type early struct {
 	mu    sync.Mutex
-	names map[fsm.Name]struct{}
+	names map[fsm.Name]struct{} // at most mediator.DeliveryRoom
 }
 
 func (e *early) add(name fsm.Name) {

@@ -68,8 +68,8 @@ type Request struct {
 	Event
 }
 
-// serveWidth is how many requests Serve has answered at once. Those of one lane
-// are never among them together.
+// serveWidth bounds the requests that Serve has answered at once; others wait. Those
+// of one lane are never among them together.
 const serveWidth = 64
 
 // Serve answers requests with a function until the context ends, and returns its
@@ -100,7 +100,7 @@ type serving struct {
 	places  chan struct{}
 	running sync.WaitGroup
 	mu      sync.Mutex
-	cancels map[fsm.Name]context.CancelFunc // of the requests being answered
+	cancels map[fsm.Name]context.CancelFunc // of the requests being answered, at most serveWidth
 }
 
 // run takes events until the context ends. Requests for which there is no place
@@ -151,7 +151,7 @@ func (s *serving) start(ctx context.Context, d fsm.Delivery) {
 	s.mu.Lock()
 	s.cancels[d.Name] = cancel
 	s.mu.Unlock()
-	s.running.Go(func() {
+	s.running.Go(func() { // at most serveWidth
 		defer func() { <-s.places }()
 		defer s.abandon(d.Name)
 		if err := s.reply(ctx, d); err != nil && !errors.Is(err, ErrAbandoned) && !errors.Is(err, ErrClosed) {

@@ -15,7 +15,8 @@ func peerOf(id identity.ID) fsm.Peer { return fsm.Peer(id.Bytes()) }
 
 func idOf(p fsm.Peer) identity.ID { return checked.id(p) }
 
-// maxChecked is how many peer IDs are remembered as checked.
+// maxChecked bounds the peer IDs remembered as checked; beyond it all are checked
+// anew.
 const maxChecked = 4096
 
 // checked remembers the peer IDs that were taken apart before: checking one
@@ -24,7 +25,7 @@ var checked ids
 
 type ids struct {
 	mu    sync.RWMutex
-	known map[fsm.Peer]identity.ID
+	known map[fsm.Peer]identity.ID // at most maxChecked
 }
 
 // id is zero for what is no peer ID, as in a notice about a stranger.

@@ -31,9 +31,9 @@ type Handler struct {
 
 	calls     chan struct{} // a token for each call that waits for its answer
 	syncs     atomic.Uint64
-	receiving atomic.Bool // events have one consumer
-	last      fsm.Name    // the reply or failure given last, not committed
-	unread    map[fsm.Name]struct{}
+	receiving atomic.Bool           // events have one consumer
+	last      fsm.Name              // the reply or failure given last, not committed
+	unread    map[fsm.Name]struct{} // requests that were over before they were read: at most mediator.DeliveryRoom, and as many of MaxOpen
 	early     early
 	waiting   waiting // requests that Serve took and has not begun
 	aside     aside   // what Serve came across and didn't take, and trouble with the allow list
@@ -88,7 +88,7 @@ func New(address string, key identity.Key, config Config) (*Handler, error) {
 	}
 	h.loop = mediator.NewLoop(mediator.NewTurn(machine, log{h.journal, &h.syncs}),
 		h.network.Sender(), h.network.Receiver(), h.network.Priority(), h.admitted()...)
-	go h.loop.Run()
+	go h.loop.Run() // one for each handler
 	close(h.started)
 	h.tellSuspended()
 	return h, nil

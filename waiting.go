@@ -10,8 +10,8 @@ import (
 // Config.MaxOpen: one of each peer in turn, and those of one peer in their order,
 // so that a peer which asks much keeps nobody else's waiting.
 type waiting struct {
-	of    map[fsm.Peer][]fsm.Delivery
-	turns []fsm.Peer // first the next
+	of    map[fsm.Peer][]fsm.Delivery // at most MaxOpen
+	turns []fsm.Peer                  // first the next; one for each peer
 	count int
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/parley-p2p/parley/identity"
 )
 
-// maxAddress is the longest text looked at as an address, in bytes: a host name
-// has at most 253 characters, a peer ID at most 128.
+// maxAddress bounds the texts looked at as an address, in bytes: a host name has at
+// most 253 characters, a peer ID at most 128. A longer one is refused.
 const maxAddress = 512
 
 // ParseAddress reads the address of a peer and returns it as a multiaddr in its

@@ -79,7 +79,7 @@ type List struct {
 	teller  atomic.Int64 // the goroutine that tells of a change, or nobody
 
 	mu          sync.Mutex    // held, for a moment, to replace current; guards what follows
-	subscribers []*subscriber // replaced, never modified
+	subscribers []*subscriber // replaced, never modified; a few for each handler, and what the application adds
 
 	follower *follower // nil: the list follows no file
 	troubles troubles
@@ -87,9 +87,9 @@ type List struct {
 
 // table is one state of a list. It doesn't change.
 type table struct {
-	byID   map[identity.ID]Member
-	byName map[string]identity.ID
-	sorted []Member // by name, those without one last and by ID
+	byID   map[identity.ID]Member // at most MaxMembers
+	byName map[string]identity.ID // likewise, for each member that has one
+	sorted []Member               // by name, those without one last and by ID; at most MaxMembers
 }
 
 // New makes a list of these members. Where one of them is wrong, the error is a

@@ -18,8 +18,8 @@ import (
 	"github.com/parley-p2p/parley/identity"
 )
 
-// maxFile is the largest file read, in bytes: it has room for MaxMembers with
-// all that they may have.
+// maxFile bounds the file of a list, in bytes: it has room for MaxMembers with all
+// that they may have. A larger one is refused with a *[FileError].
 const maxFile = 64 << 20
 
 // document is the file as TOML has it.

@@ -54,7 +54,7 @@ func follow(path string, watch func() (watcher, error)) (*List, error) {
 		f.troubled(ofWatch, unwatched(err))
 	}
 	l.follower = f
-	go f.run()
+	go f.run() // one for each handler's list, until Close
 	return l, nil
 }
 

@@ -28,7 +28,7 @@ const (
 	MaxRate = 10_000_000
 	// MaxCount bounds Limits.MaxOpen and Limits.MaxStreams.
 	MaxCount = 10_000_000
-	// MaxBytes bounds Limits.BytesPerSecond and Limits.MaxStored: 1 PiB.
+	// MaxBytes bounds Limits.BytesPerSecond and Limits.MaxStored, in bytes.
 	MaxBytes = 1 << 50
 )
 

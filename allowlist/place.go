@@ -12,13 +12,13 @@ import (
 type place struct{ line, column int }
 
 // places says where the peers of a file stand, so that an error can name the
-// line that has to be mended.
+// line that has to be mended. What can be in it is bounded by maxFile.
 type places []peerPlace
 
 type peerPlace struct {
 	header place
-	fields map[string]place   // of the values, by key, such as "name" and "limits.open"
-	items  map[string][]place // of the items of an array, by its key
+	fields map[string]place   // of the values, by key, such as "name" and "limits.open"; within maxFile
+	items  map[string][]place // of the items of an array, by its key; within maxFile
 }
 
 // locate finds the peers, each under its [[peer]], in a file that the TOML

@@ -39,7 +39,7 @@ type troubles struct {
 
 	mu          sync.Mutex
 	standing    [kinds]error
-	subscribers []*sufferer // replaced, never modified
+	subscribers []*sufferer // replaced, never modified; a few for each handler, and what the application adds
 }
 
 type sufferer struct {

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxEncodedKey is the largest encoded key looked at, in bytes: enough to tell
-// someone who brings an RSA key that it is one.
+// maxEncodedKey bounds the encoded keys looked at, in bytes: enough to tell someone
+// who brings an RSA key that it is one. A larger one is refused.
 const maxEncodedKey = 16 << 10
 
 // rawKeySize is the size in bytes of a bare secp256k1 key and of a bare Ed25519

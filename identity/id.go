@@ -10,8 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// maxIDText is the longest text looked at as a peer ID, in bytes. The forms in
-// use have at most 72.
+// maxIDText bounds the texts looked at as a peer ID, in bytes. The forms in use have
+// at most 72; a longer one is refused.
 const maxIDText = 128
 
 // ID is a peer ID: the public key of a peer in the form that libp2p gives it.

@@ -47,7 +47,7 @@ import (
 )
 
 const (
-	// MaxFile bounds allowlist.log and allowlist.log.1, in bytes each. A line that
+	// MaxFile bounds the files allowlist.log and allowlist.log.1, in bytes each. A line that
 	// doesn't fit any more begins a new file, and the oldest one is deleted.
 	MaxFile = 1 << 20
 	// maxMissed bounds the changes of members kept until they can be written.
@@ -76,10 +76,10 @@ type Log struct {
 	torn   bool  // behind that there may be more, which has to go
 	closed bool
 
-	known   map[identity.ID]allowlist.Member // as of the last line written
+	known   map[identity.ID]allowlist.Member // as of the last line written, at most allowlist.MaxMembers
 	last    uint64                           // number of the last entry, written or not
 	written uint64                           // number of the last line written
-	missed  []Entry                          // to be written
+	missed  []Entry                          // to be written, at most maxMissed
 }
 
 // Open opens the log in a directory, or makes both, and writes down how these,

@@ -28,6 +28,7 @@ func (l *Log) path(name string) string { return filepath.Join(l.dir, name) }
 // reopen opens the log behind what is well written in it. Only the node's own
 // user may read it.
 func (l *Log) reopen() error {
+	// One for each handler.
 	f, err := os.OpenFile(l.path(logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

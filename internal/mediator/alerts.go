@@ -18,7 +18,7 @@ const (
 	// become one alert about nobody in particular.
 	maxAlerts = 256
 	// maxStrangers bounds the peers told apart where they may be anybody: IDs cost
-	// nothing. Beyond it likewise.
+	// nothing. Beyond it, as beyond maxAlerts.
 	maxStrangers = 16
 )
 

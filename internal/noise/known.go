@@ -17,7 +17,7 @@ const maxKnown = 1024
 // go-libp2p does, are never recognised.
 type known struct {
 	mu    sync.Mutex
-	pairs map[pair]struct{}
+	pairs map[pair]struct{} // at most maxKnown
 }
 
 type pair struct {

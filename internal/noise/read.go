@@ -11,8 +11,8 @@ import (
 	"github.com/flynn/noise"
 )
 
-// smallRead is what an idle session keeps to read into, in bytes. A larger message
-// takes a pooled buffer until all of it has been read.
+// smallRead bounds what an idle session keeps to read into, in bytes. A larger
+// message takes a pooled buffer until all of it has been read.
 const smallRead = 4 << 10
 
 // reader is the incoming direction of a session.

@@ -14,17 +14,18 @@ import (
 // The frame of a Noise message (specification, "Wire Format").
 const (
 	frameHeader  = 2                        // bytes: the length of the message, big endian
-	maxMessage   = noise.MaxMsgLen          // bytes of a message with its tag
+	maxMessage   = noise.MaxMsgLen          // bounds a message with its tag, in bytes
 	tag          = 16                       // bytes of it: Poly1305
-	maxPlaintext = maxMessage - tag         // bytes of what a message carries
-	maxFrame     = frameHeader + maxMessage // bytes
+	maxPlaintext = maxMessage - tag         // bounds what a message carries, in bytes
+	maxFrame     = frameHeader + maxMessage // bounds a frame, in bytes
 )
 
-// largeBuffer holds two frames of the largest size, as a write of just over one
-// message needs; yamux writes 64 KiB at once, of which a message takes all but 17
-// bytes.
+// largeBuffer bounds a pooled buffer, in bytes: it holds two frames of the largest
+// size, as a write of just over one message needs; yamux writes 64 KiB at once, of
+// which a message takes all but 17 bytes.
 const largeBuffer = 2 * maxFrame
 
+// largeBuffers holds those not in use: at most two for each connection.
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 
 // session is a secured connection: what net.Conn promises, over the frames. Both

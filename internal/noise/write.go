@@ -9,8 +9,8 @@ import (
 	"github.com/flynn/noise"
 )
 
-// smallWrite is what a session keeps to write from, in bytes. A larger write takes
-// a pooled buffer.
+// smallWrite bounds what a session keeps to write from, in bytes. A larger write
+// takes a pooled buffer.
 const smallWrite = 1 << 10
 
 // writer is the outgoing direction of a session.

@@ -11,9 +11,10 @@ const (
 	// arrivalBurst bounds the connections that may come from one place at once,
 	// before MaxArrivalsPerSecondPerIP counts. More are refused.
 	arrivalBurst = 32
-	// familiarArrivals is how many times as many may come, at once and a second,
-	// from a familiar place, as long as they are listed peers': as fast as one can
-	// make an exchange after another, each on a connection of its own.
+	// familiarArrivals bounds the connections that may come, at once and a second,
+	// from a familiar place: so many times as many, as long as they are listed
+	// peers': as fast as one can make an exchange after another, each on a connection
+	// of its own.
 	familiarArrivals = 60
 	// failedArrival is how many of these one counts as that brings no listed peer:
 	// somebody else may be behind the same address.
@@ -28,8 +29,8 @@ const (
 type arrivals struct {
 	rate   rate.Limit
 	burst  int
-	lately map[netip.Prefix]*rate.Limiter
-	before map[netip.Prefix]*rate.Limiter
+	lately map[netip.Prefix]*rate.Limiter // at most maxArrivals
+	before map[netip.Prefix]*rate.Limiter // at most maxArrivals
 }
 
 func newArrivals(perSecond, burst int) *arrivals {

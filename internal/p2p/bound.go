@@ -8,9 +8,9 @@ import (
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// noticeInterval is how often it is told that connections are being refused by
-// their address: at the first, and then how many came since. A bound that wasn't
-// hit for as long is told at once again.
+// noticeInterval bounds how often it is told that connections are being refused by
+// their address: at the first, and then how many came since. A limit that wasn't
+// reached for as long is told at once again.
 const noticeInterval = 10 * time.Second
 
 // bound is a limit on connections that haven't proved a key. Knocking costs nearly

@@ -27,8 +27,8 @@ const (
 	// payloadCost is how many bytes of a payload count as one frame more. To decrypt
 	// and hash so many takes about as long as to take a frame.
 	payloadCost = 16 << 10
-	// limitedFor is how long a peer must have kept below a limit for its next hit to
-	// be told again.
+	// limitedFor bounds how often it is told that a peer has reached a limit: again
+	// when it has kept below for as long.
 	limitedFor = time.Minute
 	// maxBudgets bounds the peers remembered that aren't connected, so that nobody
 	// has a new burst for each connection. Beyond it any of them is forgotten.

@@ -19,7 +19,7 @@ import (
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// rememberedStreams is how many ended streams of this node a connection
+// rememberedStreams bounds the ended streams of this node that a connection
 // remembers by number. The machine may go on sending on one until it has taken
 // its Closed, and that must not open the stream anew.
 const rememberedStreams = 1024
@@ -42,11 +42,11 @@ type connection struct {
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	gone    bool // nothing more starts
-	streams map[fsm.Stream]*stream
-	opened  int // of streams, those of this node
+	gone    bool                   // nothing more starts
+	streams map[fsm.Stream]*stream // one for each stream
+	opened  int                    // of streams, those of this node
 	highest fsm.Stream
-	ended   []fsm.Stream // a ring of this node's last ended streams
+	ended   []fsm.Stream // a ring of this node's last ended streams, at most rememberedStreams
 	oldest  int          // in ended
 
 	closing bool  // a graceful disconnection is under way
@@ -167,7 +167,7 @@ func (c *connection) start(f func()) bool {
 	if c.gone {
 		return false
 	}
-	c.running.Go(f)
+	c.running.Go(f) // at most three for each stream and one for each connection
 	return true
 }
 

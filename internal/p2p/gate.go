@@ -45,17 +45,17 @@ type gate struct {
 
 	mu         sync.Mutex
 	places     places
-	sockets    map[*socket]struct{}
-	accepted   int // of sockets
-	handshakes int // of them, those that haven't proved a key and have no slot of their own
-	byPlace    map[netip.Prefix]int
-	slots      map[netip.Prefix]int // of their own, taken
+	sockets    map[*socket]struct{} // one for each socket
+	accepted   int                  // of sockets
+	handshakes int                  // of them, those that haven't proved a key and have no slot of their own
+	byPlace    map[netip.Prefix]int // one for each socket at most
+	slots      map[netip.Prefix]int // of their own, taken; one for each socket at most
 	strangers  *arrivals
 	familiar   *arrivals
 	computing  *rate.Limiter         // handshakes of unfamiliar places
-	inbound    map[peer.ID]int       // connections that the peer dialled
-	outbound   map[peer.ID]int       // connections and attempts of this node
-	shunned    map[peer.ID]time.Time // until when
+	inbound    map[peer.ID]int       // connections that the peer dialled: one for each connection at most
+	outbound   map[peer.ID]int       // connections and attempts of this node: one for each connection or dial at most
+	shunned    map[peer.ID]time.Time // until when, at most maxShunned
 }
 
 func newGate(c Config, self peer.ID, n *notices) *gate {

@@ -37,8 +37,8 @@ type inbox struct {
 	allow *allowlist.List
 
 	mu     sync.Mutex
-	queues map[peer.ID]*queue // of the peers for which something waits
-	turns  []*queue           // the same, in the order of their turns
+	queues map[peer.ID]*queue // of the peers for which something waits: one for each connection or dial at most
+	turns  []*queue           // the same, in the order of their turns: likewise, for each connection or dial
 	hand   *waiting           // taken from its queue, and neither ready nor over yet
 	wake   chan struct{}
 }
@@ -46,7 +46,7 @@ type inbox struct {
 // queue is what waits of one peer, oldest first.
 type queue struct {
 	of     peer.ID
-	inputs []*waiting
+	inputs []*waiting // one or two for each stream, and one for each connection and dial
 }
 
 // report is an input on its way.

@@ -47,7 +47,7 @@ type names struct {
 	changed  chan struct{}
 
 	mu    sync.Mutex
-	known map[hostName]*nameEntry
+	known map[hostName]*nameEntry // at most maxNames
 }
 
 type nameEntry struct {
@@ -144,7 +144,7 @@ func (n *names) lookUp(ctx context.Context, due []hostName) {
 		var looking sync.WaitGroup
 		var changed atomic.Bool
 		for _, name := range some {
-			looking.Go(func() {
+			looking.Go(func() { // at most maxLookups
 				if n.lookUpOne(ctx, name) {
 					changed.Store(true)
 				}

@@ -19,7 +19,7 @@ type notices struct {
 	out chan fsm.Notice
 
 	mu      sync.Mutex
-	waiting []fsm.Notice // oldest first
+	waiting []fsm.Notice // oldest first: at most maxNotices, and one of each kind
 	wake    chan struct{}
 }
 

@@ -29,7 +29,7 @@ type Protocol struct {
 	notices   *notices
 	stack     *stack
 	protocols *multistream.MultistreamMuxer[protocol.ID]
-	listeners []transport.Listener
+	listeners []transport.Listener // one for each listen address
 	sockets   dialer
 
 	sender chan []fsm.Action
@@ -43,10 +43,10 @@ type Protocol struct {
 
 	mu          sync.Mutex
 	closed      bool
-	connections map[fsm.Conn]*connection
-	budgets     map[peer.ID]*budget
+	connections map[fsm.Conn]*connection // one for each connection
+	budgets     map[peer.ID]*budget      // one for each connection at most, and maxBudgets
 	last        fsm.Conn
-	touched     []*stream // of dispatch: has frames to be flushed
+	touched     []*stream // of dispatch: has frames to be flushed; one for each stream at most
 }
 
 // dialer makes TCP connections: a [net.Dialer].
@@ -88,12 +88,12 @@ func Listen(config Config) (*Protocol, error) {
 	}
 	p.unsubscribe = config.Allow.OnChange(p.listChanged)
 	p.gate.learn()
-	p.running.Go(func() { p.notices.deliver(p.ctx) })
-	p.running.Go(func() { p.inbox.feed(p.ctx) })
-	p.running.Go(func() { p.gate.names.keep(p.ctx) })
-	p.running.Go(p.dispatch)
+	p.running.Go(func() { p.notices.deliver(p.ctx) }) // this and the next three: one for each handler
+	p.running.Go(func() { p.inbox.feed(p.ctx) })      // one for each handler
+	p.running.Go(func() { p.gate.names.keep(p.ctx) }) // one for each handler
+	p.running.Go(p.dispatch)                          // one for each handler
 	for _, l := range p.listeners {
-		p.running.Go(func() { p.accept(l) })
+		p.running.Go(func() { p.accept(l) }) // one for each listen address
 	}
 	return p, nil
 }
@@ -213,7 +213,7 @@ func (p *Protocol) act(actions []fsm.Action) {
 			p.send(a)
 			continue
 		case fsm.Dial:
-			p.running.Go(func() { p.dial(a) })
+			p.running.Go(func() { p.dial(a) }) // one for each dial
 			continue
 		}
 		p.flush()
@@ -286,7 +286,7 @@ func (p *Protocol) start(c *connection, run func()) bool {
 	c.number = p.last
 	p.connections[c.number] = c
 	c.budget = p.budgetOf(c)
-	p.running.Go(run)
+	p.running.Go(run) // one for each connection
 	return true
 }
 

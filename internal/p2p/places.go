@@ -21,13 +21,13 @@ const maxVisited = 4096
 // admitted peer has come from it.
 type places struct {
 	named   listedPlaces
-	visited map[netip.Prefix]visit
+	visited map[netip.Prefix]visit // at most maxVisited
 }
 
 // listedPlaces are those that the allow list names. They don't change.
 type listedPlaces struct {
-	single  map[netip.Prefix]struct{}
-	wider   map[netip.Prefix]struct{} // pins to more than one place
+	single  map[netip.Prefix]struct{} // at most allowlist.MaxAddresses and allowlist.MaxPins for each member, and maxResolved for each of maxNames
+	wider   map[netip.Prefix]struct{} // pins to more than one place: at most allowlist.MaxPins for each member
 	lengths []int                     // of the prefixes in wider
 }
 

@@ -48,8 +48,8 @@ type refusals struct {
 }
 
 type refusalTable[K comparable] struct {
-	entries map[K]*list.Element
-	order   *list.List // of *refusalOf[K], the one added to last at the end
+	entries map[K]*list.Element // at most maxRefusals
+	order   *list.List          // of *refusalOf[K], the one added to last at the end; the same, at most maxRefusals
 }
 
 type refusalOf[K comparable] struct {

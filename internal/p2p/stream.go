@@ -38,7 +38,7 @@ type stream struct {
 	muxed    network.MuxedStream // nil until it is open
 	duplex   io.ReadWriter       // muxed, behind the negotiation of the protocol
 	greeting []byte              // what goes out ahead of the first frame
-	queue    []fsm.Send          // to be written
+	queue    []fsm.Send          // to be written, at most maxQueued
 	spare    []fsm.Send          // an empty queue, to be used again
 	serving  bool                // a goroutine serves it
 	writing  bool                // a goroutine writes

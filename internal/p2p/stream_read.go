@@ -13,8 +13,9 @@ import (
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
-// readBuffer holds a frame with a small payload, so that reading one costs one
-// wake-up. A larger payload is read past it, without another copy.
+// readBuffer bounds what is read ahead of a stream, in bytes: it holds a frame with a
+// small payload, so that reading one costs one wake-up. A larger payload is read
+// past it, without another copy.
 const readBuffer = 4 << 10
 
 // maxAnswers bounds what a negotiation may cost, in bytes that are answered: a
@@ -322,9 +323,9 @@ func (p pieces) Read(b []byte) (int, error) {
 type negotiation struct {
 	in    *bufio.Reader
 	write func([]byte) error // within the frame timeout
-	held  []byte
-	given int  // bytes of answers in all, up to maxAnswers
-	read  bool // something was
+	held  []byte             // at most maxAnswers
+	given int                // bytes of answers in all, up to maxAnswers
+	read  bool               // something was
 }
 
 func (n *negotiation) Write(b []byte) (int, error) {

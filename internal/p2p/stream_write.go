@@ -18,14 +18,15 @@ const (
 	// maxQueued bounds the frames that wait on one stream. An exchange has one
 	// or two on their way at a time; more means that the peer doesn't read.
 	maxQueued = 16
-	// piece is how much of a large payload, in bytes, is read and written at a
-	// time, and what one deadline is for. Cutting it to fit one message of Noise
-	// saves nothing that can be measured.
+	// piece bounds what is read and written of a large payload at a time, in bytes,
+	// and what one deadline is for. Cutting it to fit one message of Noise saves
+	// nothing that can be measured.
 	piece = 64 << 10
 )
 
 // buffers holds what frames are put together in: each write costs a system
-// call, so that all that waits on a stream goes out in one.
+// call, so that all that waits on a stream goes out in one. There is at most one for
+// each stream that is being written, and none stays that is larger than two pieces.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}
 
 // enqueue adds a frame, which flush has written. It never waits: a stream on

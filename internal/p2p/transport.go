@@ -25,8 +25,12 @@ import (
 const exchangeProtocol = protocol.ID("/parley/exchange/1")
 
 const (
-	window    = 256 << 10 // of a new stream, in bytes: the smallest that yamux has
-	maxWindow = 4 << 20   // to which it grows while there is memory: 40 MB/s at 100 ms
+	// window bounds what a peer may send ahead on a new stream, in bytes: the smallest
+	// that yamux has.
+	window = 256 << 10
+	// maxWindow bounds a window once it has grown, in bytes, which it does while less than
+	// half of MaxWindowMemoryPerPeer is in use: 40 MB/s at 100 ms.
+	maxWindow = 4 << 20
 )
 
 // stack is libp2p below its host and below its swarm: a TCP transport, an
