@@ -17,8 +17,8 @@ import (
 const (
 	lorisSources = 200
 	lorisSockets = 8 * lorisSources
-	lorisPause   = 250 * time.Millisecond// before a socket is opened again
-	lorisDelay   = 5 * time.Second       // the promise: a listed peer is in by then
+	lorisPause   = 250 * time.Millisecond // before a socket is opened again
+	lorisDelay   = 5 * time.Second        // the promise: a listed peer is in by then
 )
 
 func TestSlowLorisLocksNoListedPeerOut(t *testing.T) {

@@ -23,7 +23,7 @@ func TestAttacksFromAnotherNetwork(t *testing.T) {
 	}
 	needFiles(t, 2*lorisSockets+1024)
 	there := newNetwork(t)
-	for _, name := range []string{"silent sockets", "unlisted flood"} {
+	for name, pause := range map[string]time.Duration{"silent sockets": lorisPause, "unlisted flood": 0} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			var ids []any
@@ -41,7 +41,7 @@ func TestAttacksFromAnotherNetwork(t *testing.T) {
 			defender := launch(t, there.inside(there.defenders), "node under attack", dir, "PARLEY_TEST_LISTEN="+there.defender.String()+":0")
 			target := []string{"PARLEY_TEST_ADDRESS=" + defender.says(), fmt.Sprint("PARLEY_TEST_PEER=", ids[0])}
 			attacker := launch(t, there.inside(there.others), "hostile peer", dir, append(target,
-				"PARLEY_TEST_ATTACK="+name, "PARLEY_TEST_FROM="+there.hostile, "PARLEY_TEST_PAUSE="+lorisPause.String())...)
+				"PARLEY_TEST_ATTACK="+name, "PARLEY_TEST_FROM="+there.hostile, "PARLEY_TEST_PAUSE="+pause.String())...)
 			attacker.says() // that it is ready
 			attacker.says() // that it is under way
 
