@@ -78,16 +78,17 @@ type Config struct {
 	StockNoise bool
 	// MaxConnections bounds the connections that peers have dialled,
 	// MaxConnectionsPerPeer those with one peer in each direction, and
-	// MaxConnectionsPerIP those from one IPv4 address or IPv6 /64.
+	// MaxConnectionsPerIP those from one IPv4 address or IPv6 /64. More are refused.
 	// Defaults 512, 4 and 32.
 	MaxConnections, MaxConnectionsPerPeer, MaxConnectionsPerIP int
 	// MaxPendingHandshakes bounds the connections that haven't proved a key.
-	// Each place from which listed peers come has ReservedHandshakes besides, so
-	// that strangers can't lock it out. Defaults 64 and 8.
+	// More are refused. Each place from which listed peers come has
+	// ReservedHandshakes besides, so that strangers can't lock it out. Defaults 64
+	// and 8.
 	MaxPendingHandshakes, ReservedHandshakes int
 	// MaxHandshakesPerSecond bounds the handshakes begun with unfamiliar places
 	// together, and at once twice as many: each is computing that anybody can
-	// cause. Default 100.
+	// cause. More are refused. Default 100.
 	MaxHandshakesPerSecond int
 	// MaxArrivalsPerSecondPerIP bounds the connections taken from one IPv4 address
 	// or IPv6 /64; 32 may come at once. From a place where listed peers come from
@@ -95,12 +96,12 @@ type Config struct {
 	// Default 5.
 	MaxArrivalsPerSecondPerIP int
 	// MaxStreamsPerConnection bounds the streams that a peer may have open on a
-	// connection, one for each exchange under way; this node opens half as many.
-	// Default 256.
+	// connection, one for each exchange under way; more are reset. This node opens
+	// half as many. Default 256.
 	MaxStreamsPerConnection int
 	// MaxWindowMemoryPerPeer and MaxWindowMemory bound the bytes that one peer, and
-	// all, can make this node buffer before it has read them. Defaults: as much
-	// as two connections full of streams take, 256 MiB unless
+	// all, can make this node buffer before it has read them. Whoever opens a stream
+	// beyond them loses the connection, and resumes. Defaults: as much as two connections full of streams take, 256 MiB unless
 	// MaxStreamsPerConnection is set; and eight times that.
 	MaxWindowMemoryPerPeer, MaxWindowMemory int64
 
@@ -117,19 +118,20 @@ type Config struct {
 	// at once. Beyond it they wait unread, and none is lost. Default 10,000.
 	FramesPerSecond int
 	// MaxOpenPerPeer bounds a peer's requests that are stored here and not ended.
-	// Default 4,096.
+	// Beyond it the peer is told to try again later. Default 4,096.
 	MaxOpenPerPeer int
 	// MaxStoredPerPeer bounds the bytes kept of a peer's requests and, counted
-	// apart, of its replies. Default 1 GiB.
+	// apart, of its replies; beyond it likewise. Default 1 GiB.
 	MaxStoredPerPeer int64
 	// MaxQueuedPerPeer bounds the requests made here of a peer that haven't ended,
-	// or whose end isn't committed. The protocol allows 65,536 open ones.
-	// Default 16,384.
+	// or whose end isn't committed; one more is ErrQueueFull. The protocol allows
+	// 65,536 open ones. Default 16,384.
 	MaxQueuedPerPeer int
 
 	// Limits in total.
 
-	// MaxMessageSize bounds a request's and a reply's bytes. Default 64 MiB.
+	// MaxMessageSize bounds a request's and a reply's bytes. One of the application's
+	// that is larger is ErrTooLarge, one of a peer's is rejected. Default 64 MiB.
 	MaxMessageSize int64
 	// MaxOpen, MaxStored and MaxQueued are the same as of one peer, for all
 	// together, though every peer always has room for one message. MaxStored also

@@ -169,8 +169,9 @@
 //
 // # Limits
 //
-// Every limit is a field of [Config], where its default stands. Those of one peer
-// can be set for each in the allow list.
+// Every limit that can be set is a field of [Config], where its default stands.
+// Those of one peer can be set for each in the allow list. docs/limits.md lists all,
+// and what they come to together.
 //
 //	reached                               what happens
 //	MaxMessageSize, by own message        ErrTooLarge; nothing is stored

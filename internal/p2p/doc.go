@@ -46,8 +46,8 @@
 //
 // # Limits
 //
-// Whatever peers do stays below these. What hits one is told by the notice or
-// input named.
+// Whatever peers do stays below these, and is told by the notice or input named.
+// docs/limits.md has the values, and what is remembered of peers and places.
 //
 //	bound                         where                      what tells of it
 //	ListedAddressesOnly           gate, before Noise         StrangerRefused, Refusals
@@ -59,23 +59,20 @@
 //	HandshakeTimeout              upgrader                   Refusals
 //	the allow list and its pins   gate, frames and sends     StrangerRefused, DialFailed, Refusals
 //	MaxConnectionsPerPeer         gate, after Noise          ConnectionLimit, DialFailed, Refusals
-//	6 DialTimeouts for one dial   dial                       DialFailed
-//	16 addresses of one dial      dial                       —
+//	maxTimeouts of one dial       dial                       DialFailed
+//	maxAddresses of one dial      dial                       —
 //	MaxStreamsPerConnection       accept of streams          ConnectionLimit; Closed
 //	a peer's MaxStreams           accept of streams          PeerLimited
 //	MaxWindowMemory, …PerPeer     libp2p's resource manager  ConnectionLimit; Closed
 //	FramesPerSecond               reading                    PeerLimited; streams wait
-//	16 frames queued on a stream  Send                       Closed
+//	maxQueued frames of a stream  Send                       Closed
 //	FrameTimeout                  reading and writing        MessageDropped; Closed
 //	MaxMessageSize                Accept                     MessageDropped; Closed
 //	one HELLO of a connection     reading                    streams wait
-//	64 inputs, and one more       inbox                      streams wait
-//	of each stream
-//	256 notices                   Priority                   put together and counted
-//	1,024 refused peers, places   gate                       the oldest is forgotten
-//	4,096 familiar places         gate                       the oldest is forgotten
-//	8,192 peers kept out          gate                       who is next is let in
-//	1,024 host names, 8 at once   gate                       the log
+//	maxReady inputs, and one      inbox                      streams wait
+//	more of each stream
+//	maxNotices                    Priority                   put together and counted
+//	maxNames                      gate                       the log
 //
 // Refusals by address are told at the first and then every ten seconds, with their
 // number; a limit of a peer's own when it is reached, and again after a minute
@@ -86,10 +83,9 @@
 // and the peer waits too. The connection lives on meanwhile, since keepalives are
 // yamux's and not paced, and no deadline runs.
 //
-// With the defaults a connection may have 256 streams each way; each costs
-// a goroutine and 4 KiB, and as much as its window lets the peer send ahead: 256
-// KiB, growing to 4 MiB while less than half of the peer's window memory is in
-// use.
+// Each stream costs a goroutine, a readBuffer, and as much as its window lets the
+// peer send ahead, which grows while less than half of the peer's window memory is
+// in use.
 //
 // libp2p's own resource manager bounds the memory of windows and nothing else, on
 // purpose. Its limits on connections and streams, some of which are on by default,
