@@ -33,12 +33,13 @@ var forEach = regexp.MustCompile(`for each (\w+( address)?)`)
 // TestWhateverGrowsNamesItsLimit demands that a comment names the limit, or says
 // for each of what there is one, of whatever the product can fill, start or write:
 //
-//   - a field, package variable or named type that is a map, a list, a pool or a
-//     concurrent map; but for tables that are written in the source;
+//   - a field, package variable or named type that is a map, a list, a pool, a
+//     concurrent map or a buffer; but for tables that are written in the source;
 //   - a slice that is a field, or a named type, and that append, or the like, grows
 //     in another function than the one that has made it;
 //   - a channel that is made with room for more than one. Others hold nothing;
-//   - a goroutine that is started, by a go statement or a call of Go;
+//   - a goroutine that is started, by a go statement or a call of Go or AfterFunc;
+//   - a file that is read whole, without a reader that ends at a limit;
 //   - a file that is opened and kept: others are closed before the function ends;
 //   - a kind of record, or row, of the journal: a constant that is a character.
 //
@@ -203,7 +204,7 @@ func container(of ast.Expr) string {
 		return container(of.Elt)
 	case *ast.SelectorExpr:
 		switch name := fmt.Sprintf("%s.%s", of.X, of.Sel); name {
-		case "list.List", "sync.Pool", "sync.Map":
+		case "list.List", "sync.Pool", "sync.Map", "bytes.Buffer", "strings.Builder":
 			return "a " + name
 		}
 	}
@@ -213,8 +214,11 @@ func container(of ast.Expr) string {
 func (g *growth) call(call *ast.CallExpr) {
 	switch called := call.Fun.(type) {
 	case *ast.SelectorExpr:
-		if called.Sel.Name == "Go" && len(call.Args) == 1 {
+		switch name := fmt.Sprintf("%s.%s", called.X, called.Sel); {
+		case called.Sel.Name == "Go" && len(call.Args) == 1, called.Sel.Name == "AfterFunc":
 			g.demand(call.Pos(), "a goroutine")
+		case name == "io.ReadAll" && !limitedRead(call), name == "os.ReadFile":
+			g.demand(call.Pos(), "a whole file")
 		}
 	case *ast.Ident:
 		if called.Name != "make" || len(call.Args) < 2 {
@@ -240,6 +244,16 @@ func (g *growth) call(call *ast.CallExpr) {
 			g.demand(call.Pos(), "a channel")
 		}
 	}
+}
+
+// limitedRead reports whether what is read is cut off at a limit.
+func limitedRead(call *ast.CallExpr) bool {
+	from, ok := call.Args[0].(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	called, ok := from.Fun.(*ast.SelectorExpr)
+	return ok && called.Sel.Name == "LimitReader"
 }
 
 // files demands it of each file that a function opens and keeps.

@@ -44,8 +44,8 @@ func Describe(key, value []byte, peer func(Peer) string) string {
 
 // line is a description as it grows.
 type line struct {
-	strings.Builder
-	peer func(Peer) string
+	strings.Builder // of one record, of which MaxReason is the most
+	peer            func(Peer) string
 }
 
 func (l *line) add(format string, args ...any) { fmt.Fprintf(l, format, args...) }

@@ -59,6 +59,7 @@ func openLog(fs vfs.FS, name string) (*logFile, error) {
 		return nil, err
 	}
 	defer f.Close()
+	// About memTableSize, or manifestSize; this program has written it.
 	l.bytes, err = io.ReadAll(f)
 	return l, err
 }

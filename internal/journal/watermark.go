@@ -39,7 +39,7 @@ func readWatermark(files vfs.FS, dir string) (mark watermark, found bool, err er
 		return watermark{}, false, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(f)
+	b, err := io.ReadAll(io.LimitReader(f, watermarkSize+1))
 	if err != nil || len(b) != watermarkSize {
 		return watermark{}, false, err
 	}

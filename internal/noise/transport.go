@@ -84,7 +84,7 @@ func (t *Transport) SecureOutbound(ctx context.Context, insecure net.Conn, expec
 func (t *Transport) secure(ctx context.Context, insecure net.Conn, expected peer.ID, check bool, run func(*session, expectation) error) (sec.SecureConn, error) {
 	s := newSession(insecure, t.id)
 	closed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, func() { // one for each socket
 		defer close(closed)
 		insecure.Close()
 	})

@@ -61,7 +61,7 @@ func (b *bound) hit(g *gate, from netip.AddrPort) {
 func (b *bound) tell(g *gate) {
 	g.notices.post(fsm.Notice{Kind: b.kind, Address: addressOf(b.from), Detail: b.reason.Error(), Count: b.hits})
 	b.hits = 0
-	time.AfterFunc(noticeInterval, func() {
+	time.AfterFunc(noticeInterval, func() { // one for each handler and bound
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if b.active = b.hits > 0; b.active {
