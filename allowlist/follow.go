@@ -81,7 +81,7 @@ type follower struct {
 	saves int               // how often the program wrote the file
 
 	watch     watcher
-	emptied   time.Time    // when the file was first seen without a peer; zero: it has some
+	emptied   time.Time    // since when the file was seen without a peer; zero: there is no doubt about it
 	goroutine atomic.Int64 // its number
 	closing   chan struct{}
 	once      sync.Once
@@ -136,6 +136,7 @@ func (f *follower) look(now time.Time) time.Duration {
 	saves, taken := f.state()
 	content, err := readRegular(f.path)
 	if err != nil {
+		f.emptied = time.Time{}
 		f.troubled(ofFile, &FileError{Err: reason(err)})
 		return slowLook
 	}
@@ -154,6 +155,7 @@ func (f *follower) look(now time.Time) time.Duration {
 	if wait := f.doubt(next, now); wait > 0 {
 		return wait
 	}
+	f.emptied = time.Time{}
 	if !f.take(next, sum, saves) {
 		return settle
 	}
@@ -164,7 +166,6 @@ func (f *follower) look(now time.Time) time.Duration {
 // doubt says how long to wait before a file without a peer is believed.
 func (f *follower) doubt(next *List, now time.Time) time.Duration {
 	if len(next.current.Load().byID) > 0 || len(f.list.current.Load().byID) == 0 {
-		f.emptied = time.Time{}
 		return 0
 	}
 	if f.emptied.IsZero() {

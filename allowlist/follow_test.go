@@ -24,8 +24,8 @@ type scene struct {
 	t        *testing.T
 	path     string
 	list     *allowlist.List
-	told     *[]string // changes, as watch has them
-	troubles []error
+	told     *heard[string] // changes, as watch has them
+	troubles heard[error]
 	events   chan fsnotify.Event
 	failures chan error
 	aimed    atomic.Pointer[[]string]
@@ -54,7 +54,7 @@ func following(t *testing.T, play func(*scene)) {
 		}
 		s.list = list
 		s.told, _ = watch(list)
-		list.OnTrouble(func(err error) { s.troubles = append(s.troubles, err) })
+		list.OnTrouble(s.troubles.note)
 		s.passes(time.Second)
 		play(s)
 		if err := list.Close(); err != nil {
@@ -115,24 +115,26 @@ func (s *scene) expectListed(want string) {
 // has to hold.
 func (s *scene) expectTroubles(says ...string) {
 	s.t.Helper()
-	if len(s.troubles) != len(says) {
-		s.t.Fatalf("told %v, want %q", s.troubles, says)
+	got := s.troubles.all()
+	if len(got) != len(says) {
+		s.t.Fatalf("told %v, want %q", got, says)
 	}
 	for i, text := range says {
-		if !strings.Contains(s.troubles[i].Error(), text) {
-			s.t.Errorf("trouble %d is %v, want %q", i+1, s.troubles[i], text)
+		if !strings.Contains(got[i].Error(), text) {
+			s.t.Errorf("trouble %d is %v, want %q", i+1, got[i], text)
 		}
 	}
 }
 
 func TestEditIsTakenOver(t *testing.T) {
 	following(t, func(s *scene) {
-		var change allowlist.Change
-		s.list.OnChange(func(c allowlist.Change) { change = c })
+		var changes heard[allowlist.Change]
+		s.list.OnChange(changes.note)
 		s.edit(s.peers("bob", "carol"))
 		before := time.Now()
 		s.passes(time.Second)
 		expect(t, s.told, "+carol -alice")
+		change := changes.all()[0]
 		if took := change.Time.Sub(before); change.By != s.path || took < 0 || took > 100*time.Millisecond {
 			t.Errorf("by %s after %v", change.By, took)
 		}
@@ -175,8 +177,8 @@ func TestBadEditKeepsTheList(t *testing.T) {
 		s.passes(5 * time.Minute)
 		s.expectTroubles("adress")
 		var wrong *allowlist.FileError
-		if !errors.As(s.troubles[0], &wrong) || wrong.Line != 4 || wrong.Path != s.path {
-			t.Errorf("it names the wrong place: %v", s.troubles[0])
+		if err := s.troubles.all()[0]; !errors.As(err, &wrong) || wrong.Line != 4 || wrong.Path != s.path {
+			t.Errorf("it names the wrong place: %v", err)
 		}
 		if err := s.list.Trouble(); !errors.As(err, &wrong) {
 			t.Errorf("what stands is %v", err)
@@ -217,8 +219,8 @@ func TestFileThatIsGoneKeepsTheList(t *testing.T) {
 		s.events <- fsnotify.Event{}
 		s.passes(5 * time.Minute)
 		s.expectTroubles("no such file")
-		if !errors.Is(s.troubles[0], fs.ErrNotExist) {
-			t.Errorf("got %v", s.troubles[0])
+		if err := s.troubles.all()[0]; !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v", err)
 		}
 		if err := os.Mkdir(s.path, 0o700); err != nil {
 			t.Fatal(err)
@@ -249,6 +251,41 @@ func TestTruncatedFileShutsNobodyOut(t *testing.T) {
 		s.passes(time.Minute)
 		expect(t, s.told, "+carol")
 		s.expectTroubles()
+	})
+}
+
+// However often a file was seen without a peer: only all the while counts.
+func TestDoubtAboutAnEmptyFileBeginsAnew(t *testing.T) {
+	following(t, func(s *scene) {
+		for _, meanwhile := range []func(){
+			func() { s.edit(s.peers("alice") + "[[peer]") },
+			func() { s.edit(s.peers("alice", "bob")) },
+			func() {
+				if err := os.Remove(s.path); err != nil {
+					t.Fatal(err)
+				}
+				s.events <- fsnotify.Event{}
+			},
+		} {
+			s.edit("")
+			s.passes(1500 * time.Millisecond)
+			meanwhile()
+			s.passes(1500 * time.Millisecond)
+		}
+		s.edit("")
+		s.passes(2099 * time.Millisecond)
+		expect(t, s.told)
+		s.passes(time.Millisecond)
+		expect(t, s.told, "-alice -bob")
+
+		if err := s.list.Add(member(t, 3, "carol")); err != nil {
+			t.Fatal(err)
+		}
+		s.edit("# nobody")
+		s.passes(2099 * time.Millisecond)
+		expect(t, s.told, "-alice -bob", "+carol")
+		s.passes(time.Millisecond)
+		expect(t, s.told, "-alice -bob", "+carol", "-carol")
 	})
 }
 
@@ -330,17 +367,17 @@ func TestLateSubscriberHearsWhatStands(t *testing.T) {
 	following(t, func(s *scene) {
 		s.edit("[[peer]")
 		s.passes(time.Second)
-		var late []error
-		cancel := s.list.OnTrouble(func(err error) { late = append(late, err) })
-		if len(late) != 1 || late[0].Error() != s.troubles[0].Error() {
-			t.Errorf("told %v", late)
+		var late heard[error]
+		cancel := s.list.OnTrouble(late.note)
+		if got := late.all(); len(got) != 1 || got[0].Error() != s.troubles.all()[0].Error() {
+			t.Errorf("told %v", got)
 		}
 		cancel()
 		cancel()
 		s.edit("peer = 5")
 		s.passes(time.Second)
-		if len(late) != 1 || len(s.troubles) != 2 {
-			t.Errorf("told %v after the end", late)
+		if got := late.all(); len(got) != 1 || len(s.troubles.all()) != 2 {
+			t.Errorf("told %v after the end", got)
 		}
 	})
 }
@@ -373,7 +410,7 @@ func TestDirectoryThatCannotBeWatchedIsToldAndLookedAt(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.list = list
-		list.OnTrouble(func(err error) { s.troubles = append(s.troubles, err) })
+		list.OnTrouble(s.troubles.note)
 		s.write(s.peers("bob"))
 		s.passes(time.Minute)
 		s.expectTroubles("too many open files")
