@@ -223,9 +223,5 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
-	var err error
-	if l.file != nil {
-		err = errors.Join(l.flush(), l.shut())
-	}
-	return err
+	return errors.Join(l.flush(), l.shut()) // a rotation that failed left no file open, and lines that wait
 }

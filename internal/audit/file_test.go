@@ -59,8 +59,9 @@ func TestFullLogIsRotatedAndNothingForgotten(t *testing.T) {
 	}
 }
 
-func TestListThatFillsTheLogIsKnown(t *testing.T) {
-	dir := t.TempDir()
+// filling are members whose lines don't fit into one file: some 1.3 MB.
+func filling(t *testing.T) []allowlist.Member {
+	t.Helper()
 	var members []allowlist.Member
 	for i := range 300 {
 		m := peer(t, i+1, fmt.Sprint("peer ", i))
@@ -69,13 +70,47 @@ func TestListThatFillsTheLogIsKnown(t *testing.T) {
 		}
 		members = append(members, m)
 	}
-	closed(t, open(t, dir, members...)) // 1.3 MB
+	return members
+}
+
+func TestListThatFillsTheLogIsKnown(t *testing.T) {
+	dir, members := t.TempDir(), filling(t)
+	closed(t, open(t, dir, members...))
 	before := written(t, dir)
 	if len(before) != len(members) {
 		t.Fatalf("%d lines for %d members", len(before), len(members))
 	}
 	closed(t, open(t, dir, members...))
 	expect(t, dir, before...)
+}
+
+func TestCloseTriesARotationAgainThatFailed(t *testing.T) {
+	for name, mended := range map[string]bool{"and it succeeds": true, "and says that it fails": false} {
+		t.Run(name, func(t *testing.T) {
+			dir, members := t.TempDir(), filling(t)
+			log := open(t, dir)
+			inTheWay := filepath.Join(dir, "allowlist.log.1")
+			if err := os.Mkdir(inTheWay, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := log.Record(added(members...)); err == nil {
+				t.Fatal("a directory was replaced by a file")
+			}
+			if !mended {
+				if err := log.Close(); err == nil {
+					t.Error("lines were lost without a word")
+				}
+				return
+			}
+			if err := os.Remove(inTheWay); err != nil {
+				t.Fatal(err)
+			}
+			closed(t, log)
+			if got := len(written(t, dir)); got != len(members) {
+				t.Errorf("%d lines for %d members", got, len(members))
+			}
+		})
+	}
 }
 
 func TestRotationMayStopInTheMiddle(t *testing.T) {
@@ -148,6 +183,25 @@ func TestDamagedLineIsReportedAndHealed(t *testing.T) {
 	}
 }
 
+// A log of damaged lines alone is full too: then nobody is known, as of no line.
+func TestFullLogOfDamagedLinesIsRotated(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "allowlist.log"), []byte(strings.Repeat("damaged\n", audit.MaxFile/8)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	alice := peer(t, 1, "alice")
+	closed(t, open(t, dir, alice))
+	content, err := os.ReadFile(filepath.Join(dir, "allowlist.known"))
+	if err != nil || string(content) != `{"through":0,"members":0}`+"\n" {
+		t.Fatalf("known is %q, %v", content, err)
+	}
+	closed(t, open(t, dir, alice))
+	lines := written(t, dir)
+	if len(lines) != audit.MaxFile/8+1 || lines[len(lines)-1] != "1 while not running: added alice" {
+		t.Errorf("%d lines, the last one %q", len(lines), lines[len(lines)-1])
+	}
+}
+
 func TestDamagedMembersAreNamed(t *testing.T) {
 	dir := t.TempDir()
 	alice := peer(t, 1, "alice")
@@ -161,7 +215,8 @@ func TestDamagedMembersAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, damaged := range []string{"", "\n", "{}\n", "x", string(content[:len(content)-1]), strings.Replace(string(content), `"members":1`, `"members":2`, 1), string(content) + "{}\n"} {
+	for _, damaged := range []string{"", "\n", "{}\n", "x", "null\n", `{"through":0,"members":0}`, string(content[:len(content)-1]), strings.Replace(string(content), `"members":1`, `"members":2`, 1),
+		strings.Replace(string(content), `"through":1`, `"through":0`, 1), `{"members":0}` + "\n", string(content) + "{}\n"} {
 		if err := os.WriteFile(path, []byte(damaged), 0o600); err != nil {
 			t.Fatal(err)
 		}

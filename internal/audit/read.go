@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,9 +94,11 @@ func wholeLines(content []byte) iter.Seq2[int, []byte] {
 
 // header is the first line of allowlist.known; the members follow.
 type header struct {
-	Through uint64 `json:"through"` // the number of the last line whose change is in it
+	Through uint64 `json:"through"` // the number of the last line whose change is in it; 0: all lines were damaged
 	Members int    `json:"members"`
 }
+
+const unread = math.MaxUint64 // instead of a number: the first line is missing or says none
 
 // recall learns what the log knows: allowlist.known, then the lines behind it.
 func (l *Log) recall() error {
@@ -129,7 +132,7 @@ func (l *Log) recall() error {
 
 // learnMembers reads allowlist.known.
 func (l *Log) learnMembers(content []byte) error {
-	var head header
+	head := header{Through: unread}
 	count := -1
 	for _, line := range wholeLines(content) {
 		var m member
@@ -143,7 +146,10 @@ func (l *Log) learnMembers(content []byte) error {
 			return l.damaged(err)
 		}
 	}
-	if head.Through == 0 || head.Through > maxNumber || count != head.Members || len(l.known) != count {
+	switch {
+	case head.Through == unread:
+		return l.damaged(errors.New("its first line doesn't say up to which line of the log it goes"))
+	case head.Through > maxNumber || head.Through == 0 && count > 0 || count != head.Members || len(l.known) != count:
 		return l.damaged(fmt.Errorf("it has %d members and should have %d, as of line %d", len(l.known), head.Members, head.Through))
 	}
 	l.last, l.written = head.Through, head.Through
