@@ -47,6 +47,10 @@ func (m *Machine) violated(now time.Time, in Violated) {
 // longer each time. What it breaks on several connections at once counts as one.
 func (m *Machine) blame(now time.Time, c *connection, rule string) {
 	p := c.peer
+	m.stats.Violations++
+	if c.blamed {
+		return // its end is under way
+	}
 	b := m.blamed[p.id]
 	if b == nil {
 		m.forgetBlame(now)
@@ -63,10 +67,10 @@ func (m *Machine) blame(now time.Time, c *connection, rule string) {
 	b.rule = rule
 	m.save(b)
 	m.sync()
-	m.stats.Violations++
 	m.notice(Notice{Kind: Violation, Peer: p.id, Address: c.address, Detail: rule, Until: b.until, Time: now})
 	m.act(Shun{Peer: p.id, Until: b.until})
 	for _, c := range p.conns {
+		c.blamed = true
 		if c.state == ConnUp {
 			m.closing(c, false)
 		}

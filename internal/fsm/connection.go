@@ -46,6 +46,7 @@ type connection struct {
 	progress  time.Time // when anything last moved
 	idleSince time.Time // zero while an exchange is open
 	leaving   bool      // it is being closed gracefully
+	blamed    bool      // it is closed since its peer broke a rule, on this connection or another
 	useful    bool      // something was acknowledged on it
 	timer     timer
 }

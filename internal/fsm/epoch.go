@@ -166,8 +166,8 @@ func haltNotice(reason error) NoticeKind {
 // renewByOperator starts a new epoch: what is open keeps its name, gets a new
 // number and is marked as possibly seen.
 func (m *Machine) renewByOperator(now time.Time, in Renew) {
-	p := m.peer(in.Peer)
-	if p.dialer.epoch == 0 && p.dialer.halt == nil {
+	p := m.peers[in.Peer]
+	if p == nil || p.dialer.epoch == 0 && p.dialer.halt == nil {
 		m.answer(in.Call, ErrUnknown)
 		return
 	}

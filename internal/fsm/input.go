@@ -199,8 +199,7 @@ const (
 	PeerDiffers                             // the peer means another exchange by a number that is known here
 	PeerLostJournal                         // the peer denies what it had acknowledged
 	JournalTrouble                          // nothing can be stored: nothing more is accepted
-	PeerLimited                             // a peer reached a limit of its own, Detail says which: told once until it has kept below it for a minute
-	AllowListTrouble                        // the allow list's file can't be read: the list stays as it was
+	PeerLimited                             // a peer's request was turned away by a limit, Detail says which: told once until that hasn't happened for a minute
 )
 
 // CallOf is the call that an input waits to have answered; 0 for none.

@@ -17,6 +17,9 @@ const (
 	// episode bounds how often it is told that a peer has reached a limit: again
 	// when it has kept below for as long.
 	episode = time.Minute
+	// maxRate and maxByteRate bound the rates that mean anything; beyond them there
+	// is as good as no limit.
+	maxRate, maxByteRate = 10_000_000, 1 << 50
 )
 
 // Limits are one peer's own. A zero field means the default, Config's.
@@ -30,8 +33,8 @@ type Limits struct {
 // limits fills in the defaults.
 func (c *Config) limits(own Limits) Limits {
 	return Limits{
-		ExchangesPerSecond: cmp.Or(own.ExchangesPerSecond, c.ExchangesPerSecond),
-		BytesPerSecond:     cmp.Or(own.BytesPerSecond, c.BytesPerSecond),
+		ExchangesPerSecond: min(cmp.Or(own.ExchangesPerSecond, c.ExchangesPerSecond), maxRate),
+		BytesPerSecond:     min(cmp.Or(own.BytesPerSecond, c.BytesPerSecond), maxByteRate),
 		MaxOpen:            cmp.Or(own.MaxOpen, c.MaxOpenPerPeer),
 		MaxStored:          cmp.Or(own.MaxStored, c.MaxStoredPerPeer),
 	}
@@ -60,9 +63,9 @@ func (l limit) text(c *Config, own Limits) string {
 	case tooManyBytesASecond:
 		return fmt.Sprintf("BytesPerSecond: %d bytes of one peer's requests", own.BytesPerSecond)
 	case tooManyOpen:
-		return fmt.Sprintf("MaxOpenPerPeer: %d of one peer's requests not ended", own.MaxOpen)
+		return fmt.Sprintf("MaxOpenPerPeer, or open on the allow list: %d of one peer's requests not ended", own.MaxOpen)
 	case tooManyBytes:
-		return fmt.Sprintf("MaxStoredPerPeer: %d bytes of one peer's requests", own.MaxStored)
+		return fmt.Sprintf("MaxStoredPerPeer, or stored on the allow list: %d bytes of one peer's requests", own.MaxStored)
 	case tooManyOpenInTotal:
 		return fmt.Sprintf("MaxOpen: %d of all peers' requests not ended", c.MaxOpen)
 	case tooManyBytesInTotal:
@@ -76,11 +79,11 @@ func (l limit) text(c *Config, own Limits) string {
 // pace is how fast a peer asks, and which limits it has reached lately.
 type pace struct {
 	exchanges, bytes *rate.Limiter // nil until the first request
-	// turnedAway counts the requests that were told to come back since there was
-	// enough for all: each is told to come a little later than the one before.
-	turnedAway int
-	hit        [limitsInAll]time.Time // when last
-	texts      [limitsInAll]string
+	// next is when the next request that is turned away is told to come back: each
+	// has a place in time of its own, or else all came back in one moment.
+	next  time.Time
+	hit   [limitsInAll]time.Time // when last
+	texts [limitsInAll]string
 }
 
 // setLimits gives a peer its limits. What it has used of the old ones counts.
@@ -110,7 +113,9 @@ func (m *Machine) inTime(now time.Time, p *peer, size int64) (limit, time.Durati
 	one, all := p.pace.exchanges.ReserveN(now, 1), p.pace.bytes.ReserveN(now, int(size))
 	wait, waitBytes := one.DelayFrom(now), all.DelayFrom(now)
 	if wait == 0 && waitBytes == 0 {
-		p.pace.turnedAway = max(0, p.pace.turnedAway-1)
+		if p.pace.exchanges.TokensAt(now) >= float64(p.limits.ExchangesPerSecond) {
+			p.pace.next = time.Time{} // whoever was to come back hasn't
+		}
 		return none, 0
 	}
 	all.CancelAt(now)
@@ -119,9 +124,15 @@ func (m *Machine) inTime(now time.Time, p *peer, size int64) (limit, time.Durati
 	if waitBytes > wait {
 		over, wait = tooManyBytesASecond, waitBytes
 	}
-	wait += time.Duration(p.pace.turnedAway) * time.Second / time.Duration(p.limits.ExchangesPerSecond)
-	p.pace.turnedAway++
-	return over, min(wait, m.config.RetryMax).Truncate(time.Millisecond) + time.Millisecond // as the wire counts
+	at := now.Add(wait)
+	if p.pace.next.After(at) {
+		at = p.pace.next
+	}
+	if most := now.Add(m.config.PollMax); at.After(most) {
+		at = most // a dialer heeds no more
+	}
+	p.pace.next = at.Add(max(time.Second/time.Duration(p.limits.ExchangesPerSecond), time.Duration(float64(size)/float64(p.limits.BytesPerSecond)*float64(time.Second))))
+	return over, at.Sub(now).Truncate(time.Millisecond) + time.Millisecond // as the wire counts
 }
 
 // turnAway answers a request that can't be taken now, before anything of it is

@@ -109,7 +109,9 @@ func (m *Machine) Step(now time.Time, in Input) {
 		m.listed(now, m.peer(in.Peer), in.Limits)
 		m.answer(in.Call, nil)
 	case Unlisted:
-		m.unlisted(now, m.peer(in.Peer))
+		if p := m.peers[in.Peer]; p != nil {
+			m.unlisted(now, p)
+		}
 		m.answer(in.Call, nil)
 	case Everyone:
 		m.admitEveryone(now)
@@ -203,7 +205,7 @@ func (m *Machine) crowded(id Peer) bool {
 // come, or once it is off the allow list: else whoever was allowed to come once
 // would be kept for ever.
 func (m *Machine) letGo(p *peer) {
-	if (m.everyone || !p.listed) && len(p.conns) == 0 && !p.dialing && !p.busy() && p.dialer.epoch == 0 && p.responder.epoch == 0 && p.dialer.halt == nil {
+	if (m.everyone || !p.listed) && len(p.conns) == 0 && !p.dialing && !p.busy() && p.dialer.epoch == 0 && p.responder.epoch == 0 && p.dialer.halt == nil && p.limits == m.config.limits(Limits{}) {
 		m.wakeAt(&p.redial, time.Time{})
 		delete(m.peers, p.id)
 	}

@@ -183,6 +183,7 @@ func (m *Machine) unlisted(now time.Time, p *peer) {
 		return
 	}
 	p.listed = false
+	m.setLimits(now, p, Limits{})
 	m.touch(p)
 	m.wakeAt(&p.redial, time.Time{})
 	waiting := p.busy()

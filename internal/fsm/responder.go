@@ -133,7 +133,7 @@ func (m *Machine) receive(now time.Time, s *stream, f *wire.Frame) *inbound {
 	p := s.conn.peer
 	y := &inbound{
 		peer: p, seq: f.Seq, name: Name{p.id, f.Tag}, lane: f.Lane, arrived: now, state: Receiving,
-		payload: Payload{Hash: f.Hash, Size: int64(f.Size)}, possiblySeen: f.PossiblySeen,
+		payload: Payload{Hash: f.Hash, Size: int64(f.Size)}, possiblySeen: f.PossiblySeen || m.history.find(Name{p.id, f.Tag}) != nil, // its dialer may have been set back
 	}
 	y.timer.owner = y
 	if f.Remaining > 0 {
@@ -253,8 +253,8 @@ func (m *Machine) refuseUnread(now time.Time, s *stream, f *wire.Frame) {
 		m.violate(now, s.conn, "a tag that is open under another sequence")
 		return
 	}
-	if len(p.responder.open) >= p.limits.MaxOpen {
-		m.turnAway(now, s, f, tooManyOpen, 0)
+	if over := m.room.forRequest(&m.config, p, 0, m.everyone); over != none {
+		m.turnAway(now, s, f, over, 0)
 		return
 	}
 	if over, wait := m.inTime(now, p, 0); over != none { // each is written down

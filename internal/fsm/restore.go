@@ -51,6 +51,9 @@ func (r *Restorer) Record(k, value []byte) error {
 	default:
 		d.fail()
 	}
+	if d.err == nil && len(d.rest) > 0 {
+		d.fail()
+	}
 	if d.err != nil {
 		return fmt.Errorf("key %x: %w", k, d.err)
 	}

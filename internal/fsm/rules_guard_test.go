@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +74,10 @@ func TestWhatIsBrokenOnSeveralConnectionsAtOnceIsOneViolation(t *testing.T) {
 	n := newNode(t)
 	n.step(Listed{Peer: alice})
 	one, other := n.connect(alice, false), n.connect(alice, true)
-	n.step(Violated{Conn: one, Rule: "nonsense"}, Violated{Conn: other, Rule: "nonsense"})
+	n.step(Violated{Conn: one, Rule: "nonsense"})
+	n.now = n.now.Add(1100 * time.Millisecond) // the disk was slow
+	n.step(Violated{Conn: other, Rule: "nonsense"})
+	n.now = n.now.Add(-1100 * time.Millisecond)
 	if until := n.m.keptOut(alice, n.now); until.Sub(n.now) != second {
 		t.Fatalf("kept out for %v", until.Sub(n.now))
 	}
@@ -137,7 +141,7 @@ func TestAPeerThatAsksTooFastIsToldWhenToComeAgain(t *testing.T) {
 		n.arrive(c, s, request(i+1, fmt.Sprint(i)))
 		n.wantSent("a burst", fmt.Sprintf("ACK of REQUEST %d", i+1))
 	}
-	for i, want := range []time.Duration{n.m.config.RetryMin, 1001 * time.Millisecond, 1501 * time.Millisecond} {
+	for i, want := range []time.Duration{n.m.config.RetryMin, 1001 * time.Millisecond, 1501 * time.Millisecond} { // each has its own moment
 		n.arrive(c, n.stream(), resume(uint64(100+i), fmt.Sprint(100+i)))
 		nack := n.sentFrame(wire.Nack).Frame
 		if nack.Delay != wire.TooFast || nack.RetryAfter != want {
@@ -165,6 +169,86 @@ func TestAPeerThatAsksTooFastIsToldWhenToComeAgain(t *testing.T) {
 		n.arrive(c, n.stream(), resume(200+i, fmt.Sprint(200+i)))
 	}
 	n.wantNotice("another episode", PeerLimited)
+}
+
+// A dialer that does as it is told is served as fast as the limit allows.
+func TestWhoeverComesAgainWhenToldHasItsFullRate(t *testing.T) {
+	n := newNode(t)
+	n.step(Listed{Peer: alice, Limits: Limits{ExchangesPerSecond: 10}})
+	p := n.m.peer(alice)
+	const count = 2000
+	due := make([]time.Time, count)
+	for i := range due {
+		due[i] = n.now
+	}
+	taken, began := 0, n.now
+	for ; taken < count; n.now = n.now.Add(10 * time.Millisecond) {
+		for i, at := range due {
+			if at.IsZero() || at.After(n.now) {
+				continue
+			}
+			if over, wait := n.m.inTime(n.now, p, 100); over != none {
+				due[i] = n.now.Add(max(wait, n.m.config.RetryMin))
+			} else {
+				due[i] = time.Time{}
+				taken++
+			}
+		}
+	}
+	if took, least := n.now.Sub(began), (count-10*burst)*time.Second/10; took > least+10*time.Second {
+		t.Fatalf("took %v, want %v", took, least)
+	}
+	n.now = n.now.Add(time.Hour)
+	for range 10 * burst {
+		n.m.inTime(n.now, p, 1)
+	}
+	if _, wait := n.m.inTime(n.now, p, 1); wait > second {
+		t.Fatalf("long after that, told to wait for %v", wait)
+	}
+}
+
+func TestATagThatHasEndedComesBackAsPossiblySeen(t *testing.T) {
+	n, c, s := askedNode(t)
+	n.arrive(c, s, request(1, ""))
+	n.told()
+	n.answer(1)
+	n.arrive(c, s, ackReply(1))
+	n.arrive(c, s, request(2, "").ofTag(1))
+	d, ok := n.m.Deliver()
+	if !ok || d.Name != asked(1) || !d.PossiblySeen {
+		t.Fatalf("told %+v", d)
+	}
+}
+
+func TestRefusedUnreadRequestsHaveTheLimitsOfOthers(t *testing.T) {
+	n, c, _ := askedNode(t, func(c *Config) { c.MaxOpen = 2 })
+	for i := range uint64(4) {
+		n.arrive(c, n.stream(), largeResume(i+1, fmt.Sprint(i)).with(huge))
+	}
+	n.wantSent("in total", "NACK of REQUEST 4")
+	n, c, _ = askedNode(t)
+	n.m.SetFull(n.now, true)
+	n.arrive(c, n.stream(), largeResume(1, "").with(huge))
+	n.wantSent("on a full disk", "NACK of REQUEST 1")
+}
+
+func TestLimitsOfAPeersOwnAreKeptWhereEveryoneIsAdmitted(t *testing.T) {
+	n := newNode(t)
+	n.step(Everyone{}, Listed{Peer: alice, Limits: Limits{MaxOpen: 1}})
+	n.accept(alice)
+	if got := n.m.peer(alice).limits.MaxOpen; got != 1 {
+		t.Fatalf("it may have %d open", got)
+	}
+	n.step(Unlisted{Peer: bob}, Renew{Call: 1, Peer: bob})
+	if n.m.peers[bob] != nil {
+		t.Fatal("a peer is known that never came")
+	}
+}
+
+func TestALimitBeyondMeasureIsNone(t *testing.T) {
+	n, c, s := askedNode(t, func(c *Config) { c.ExchangesPerSecond, c.BytesPerSecond = math.MaxInt, math.MaxInt64 })
+	n.arrive(c, s, request(1, ""))
+	n.wantSent("the first", "ACK of REQUEST 1")
 }
 
 func TestALargeRequestIsRefusedUnreadWhenItIsTooMuch(t *testing.T) {

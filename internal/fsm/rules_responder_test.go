@@ -240,7 +240,7 @@ func TestLimitsAnswerNackAndLeaveEveryPeerOne(t *testing.T) {
 	n.arrive(c, n.stream(), request(2, "b"))
 	n.wantSent("the limit", "NACK of REQUEST 2")
 	n.arrive(c, n.stream(), resume(2, "b").with(huge))
-	n.wantSent("never", "REJECT TOO_LARGE of REQUEST 2")
+	n.wantSent("a refusal would be remembered too", "NACK of REQUEST 2")
 	n.step(Listed{Peer: bob})
 	c = n.connect(bob, false)
 	n.arrive(c, n.stream(), hello(theirEpoch, 1), request(1, "a"))

@@ -19,6 +19,7 @@ var noticeKinds = [...]string{
 	MessageDropped: "message dropped", ConnectionLimit: "connection limit", Violation: "violation", StrangerRefused: "stranger refused",
 	IdentityMismatch: "identity mismatch", PeerSuspended: "peer suspended", PeerFenced: "fenced", JournalRolledBack: "journal rolled back",
 	PeerMismatch: "mismatch", PeerDiffers: "peer differs", PeerLostJournal: "peer lost its journal", JournalTrouble: "journal trouble",
+	PeerLimited: "peer limited",
 }
 
 func (s DialerState) String() string    { return dialerStates[s] }
