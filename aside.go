@@ -1,6 +1,8 @@
 package parley
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -36,7 +38,7 @@ func (a *aside) put(e apart) {
 	}
 	if e.Kind.Priority() {
 		for i, old := range a.events {
-			if old.Kind == e.Kind && old.Peer == e.Peer {
+			if old.Kind == e.Kind && old.Peer == e.Peer && fmt.Sprint(old.Err) == fmt.Sprint(e.Err) {
 				e.Count += old.Count
 				a.events[i] = e
 				return
@@ -54,6 +56,13 @@ func (a *aside) put(e apart) {
 		a.alerts++
 	}
 	a.events = append(a.events, e)
+}
+
+// drop takes out an outcome that was committed before it was asked for.
+func (a *aside) drop(id ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events = slices.DeleteFunc(a.events, func(e apart) bool { return e.ID == id && e.delivery.Kind.Ends() })
 }
 
 // take gives the next event. The outcome given before is committed first, unless

@@ -78,8 +78,8 @@ const serveWidth = 64
 // with its text as the reason; ErrLater leaves the request open, for Reply later
 // or the next start. Its context ends when the dialer gives the request up.
 //
-// Serve is the consumer of events; what is not a request waits for CheckReceive
-// or Receive, which may be called beside it.
+// Serve is the consumer of events; what is not a request waits for CheckReceive,
+// which may be called beside it.
 func (h *Handler) Serve(ctx context.Context, answer func(context.Context, *Request) ([]byte, error)) error {
 	if !h.receiving.CompareAndSwap(false, true) {
 		return ErrBusy

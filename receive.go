@@ -17,13 +17,13 @@ import (
 // consumer: while another call receives, it has nothing.
 func (h *Handler) CheckReceive() (Event, bool) {
 	if !h.receiving.CompareAndSwap(false, true) {
-		return h.takeAside()
+		return h.takeAside(h.commitAtOnce)
 	}
 	defer h.receiving.Store(false)
-	if e, ok := h.takeAside(); ok {
+	h.commitLast()
+	if e, ok := h.takeAside(h.commitAtOnce); ok {
 		return e, true
 	}
-	h.commitLast()
 	for !h.isClosed() {
 		select {
 		case n := <-h.loop.Alerts:
@@ -53,26 +53,39 @@ func (h *Handler) Receive(ctx context.Context) (Event, error) {
 		return Event{}, ErrBusy
 	}
 	defer h.receiving.Store(false)
-	if e, ok := h.takeAside(); ok {
-		return e, nil
-	}
 	return h.receive(ctx)
 }
 
-// takeAside gives what Serve came across, and commits what it gave before.
-func (h *Handler) takeAside() (Event, bool) {
-	return h.aside.take(h.config.ExplicitCommit, func(done ID) bool {
-		select {
-		case h.loop.Commands <- mediator.Command{Input: fsm.Commit{Name: nameOf(done)}}:
-			return true
-		default:
-			return false // the mediator is far behind: sooner nothing than to wait
-		}
-	}, h.read)
+// takeAside gives what Serve came across, once what it gave before is committed.
+func (h *Handler) takeAside(commit func(ID) bool) (Event, bool) {
+	return h.aside.take(h.config.ExplicitCommit, commit, h.read)
+}
+
+// commitAtOnce passes a commit on, unless the mediator is so far behind that it
+// would have to wait.
+func (h *Handler) commitAtOnce(done ID) bool {
+	select {
+	case h.loop.Commands <- mediator.Command{Input: fsm.Commit{Name: nameOf(done)}}:
+		return true
+	default:
+		return false
+	}
 }
 
 func (h *Handler) receive(ctx context.Context) (Event, error) {
 	h.commitLast()
+	commit := func(done ID) bool {
+		select {
+		case h.loop.Commands <- mediator.Command{Input: fsm.Commit{Name: nameOf(done)}}:
+			return true
+		case <-h.loop.Stopped():
+		case <-ctx.Done():
+		}
+		return false
+	}
+	if e, ok := h.takeAside(commit); ok {
+		return e, nil
+	}
 	for !h.isClosed() {
 		select {
 		case n := <-h.loop.Alerts:
@@ -90,7 +103,7 @@ func (h *Handler) receive(ctx context.Context) (Event, error) {
 				return e, nil
 			}
 		case <-h.aside.came:
-			if e, ok := h.takeAside(); ok {
+			if e, ok := h.takeAside(commit); ok {
 				return e, nil
 			}
 		case <-h.loop.Stopped():
@@ -121,6 +134,9 @@ func (h *Handler) Commit(id ID) error {
 	_, err := h.call(mediator.Command{Input: fsm.Commit{Name: nameOf(id)}})
 	if err == nil && len(h.loop.Deliveries) > 0 {
 		h.early.add(nameOf(id)) // its event may be among them
+	}
+	if err == nil {
+		h.aside.drop(id)
 	}
 	return public(err, id.Dialer, id)
 }
@@ -200,6 +216,9 @@ func (h *Handler) body(d fsm.Delivery) ([]byte, error) {
 
 // alert makes the event of a notice.
 func (h *Handler) alert(n fsm.Notice) Event {
-	h.tell(fsm.Taken{}) // there is room for the next
+	select {
+	case h.loop.Commands <- mediator.Command{Input: fsm.Taken{}}: // there is room for the next
+	default: // it has enough to do to find that by itself
+	}
 	return eventOfNotice(n)
 }

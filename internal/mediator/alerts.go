@@ -41,7 +41,8 @@ type topicKey struct {
 // topic is the alerts of one kind about one peer.
 type topic struct {
 	key     topicKey
-	next    fsm.Notice // to be told, with all of their count; none: Count is 0
+	earlier []fsm.Notice // to be told before next, each of another substance: at most maxChanges
+	next    fsm.Notice   // to be told, with all of their count; none: Count is 0
 	isReady bool
 	told    string    // the last detail
 	since   time.Time // the first that wasn't put together with others; until a summary is due
@@ -55,6 +56,10 @@ func (a *alerts) add(now time.Time, n fsm.Notice) {
 	n.Peer = t.key.peer
 	if n.Peer == "" && t.next.Count+n.Count > 1 {
 		n.Until = time.Time{}
+	}
+	if t.isReady && (n.Detail != t.next.Detail || n.Name != t.next.Name) && len(t.earlier) < maxChanges {
+		t.earlier = append(t.earlier, t.next) // of the same turn, or there was no room yet
+		t.next = fsm.Notice{}
 	}
 	n.Count += t.next.Count
 	t.next = n
@@ -129,10 +134,18 @@ func (a *alerts) pass(now time.Time, to chan<- fsm.Notice) {
 	}
 	for len(a.ready) > 0 {
 		t := a.ready[0]
+		first := &t.next
+		if len(t.earlier) > 0 {
+			first = &t.earlier[0]
+		}
 		select {
-		case to <- t.next:
+		case to <- *first:
 		default:
 			return
+		}
+		if len(t.earlier) > 0 {
+			t.earlier = slices.Delete(t.earlier, 0, 1)
+			continue
 		}
 		if now.Sub(t.since) >= summaryEvery {
 			t.since, t.changes = now, 0

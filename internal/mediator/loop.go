@@ -54,8 +54,12 @@ const (
 const (
 	// priorityATurn bounds the notices that a turn begins with.
 	priorityATurn = 64
-	// inputsATurn bounds the inputs and commands after them.
-	inputsATurn = 512
+	// inputsATurn bounds the inputs after them: a turn that a peer fills is waited for
+	// by all others, and one of twice as many saves few syncs.
+	inputsATurn = 32
+	// commandsATurn bounds the commands of the application in between. More wait for
+	// the next turn.
+	commandsATurn = 512
 	// inlineATurn bounds the payloads that are written with their records, in bytes;
 	// the last may go beyond it.
 	inlineATurn = 1 << 20
@@ -218,22 +222,31 @@ func (l *Loop) wait(tick <-chan time.Time) bool {
 		}
 		break
 	}
-	for range inputsATurn {
-		if l.inline >= inlineATurn {
-			break
+	l.gather()
+	return true
+}
+
+// gather adds what is there, so much of it as one turn takes.
+func (l *Loop) gather() {
+	inputs, commands := l.Inputs, l.Commands
+	for taken, said := 0, 0; l.inline < inlineATurn; {
+		if taken == inputsATurn {
+			inputs = nil
+		}
+		if said == commandsATurn {
+			commands = nil
 		}
 		select {
-		case in := <-l.Inputs:
+		case in := <-inputs:
 			l.add(in)
-			continue
-		case c := <-l.Commands:
+			taken++
+		case c := <-commands:
 			l.command(c)
-			continue
+			said++
 		default:
+			return
 		}
-		break
 	}
-	return true
 }
 
 func (l *Loop) command(c Command) {

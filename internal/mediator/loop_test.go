@@ -194,6 +194,29 @@ func TestWhatRepeatsItselfIsToldFirstThenEachChangeThenInSum(t *testing.T) {
 	})
 }
 
+func TestAlertsOfOneTurnThatSayDifferentThingsAreAllTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, &memoryLog{})
+		const rules = 20
+		for i := range rules {
+			n.notices <- fsm.Notice{Kind: fsm.Violation, Peer: bob, Detail: fmt.Sprint("rule ", i)}
+		}
+		go n.Run()
+		defer n.Stop()
+		synctest.Wait()
+		var said []string
+		told := 0
+		for len(n.Alerts) > 0 {
+			alert := <-n.Alerts
+			said = append(said, alert.Detail)
+			told += alert.Count
+		}
+		if told != rules || len(said) < 8 || said[0] != "rule 0" || said[1] != "rule 1" || said[len(said)-1] != "rule 19" {
+			t.Errorf("of %d rules %d were told: %q", rules, told, said)
+		}
+	})
+}
+
 func TestAlertsAreBoundedWhoeverTheyAreAbout(t *testing.T) {
 	for _, test := range []struct {
 		kind fsm.NoticeKind
