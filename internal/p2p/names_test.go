@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,7 @@ type zone struct {
 	under   int // look-ups under way
 	most    int
 	lasting time.Duration // of a look-up
+	silent  string        // look-ups of names that begin so end with their time
 }
 
 func (z *zone) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
@@ -33,10 +35,14 @@ func (z *zone) LookupNetIP(ctx context.Context, network, host string) ([]netip.A
 	z.under++
 	z.most = max(z.most, z.under)
 	found := slices.Clone(z.hosts[host])
+	lasting := z.lasting
+	if z.silent != "" && strings.HasPrefix(host, z.silent) {
+		lasting = time.Hour
+	}
 	z.mu.Unlock()
 	defer func() { z.mu.Lock(); z.under--; z.mu.Unlock() }()
 	select {
-	case <-time.After(z.lasting):
+	case <-time.After(lasting):
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -48,6 +54,12 @@ func (z *zone) LookupNetIP(ctx context.Context, network, host string) ([]netip.A
 		ips = append(ips, netip.MustParseAddr(ip))
 	}
 	return ips, nil
+}
+
+func (z *zone) lookUps(host string) int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.asked[host]
 }
 
 func (z *zone) set(host string, ips ...string) {
@@ -147,6 +159,124 @@ func TestLookUpsAreBounded(t *testing.T) {
 			t.Error("refused")
 		}
 	})
+}
+
+func TestSilentNamesHoldUpNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{hosts: map[string][]string{"alice.example.org": {"192.0.2.1"}}, silent: "silent"}
+		var members []allowlist.Member
+		for range 4 * maxLookups {
+			key := newKey(t, identity.Ed25519)
+			members = append(members, allowlist.Member{ID: key.PeerID(), Addresses: []string{"silent-" + key.PeerID().String() + ".example.org:4001"}})
+		}
+		n := listenNames(t, z, members...)
+		listed := func(host, ip string) allowlist.Member {
+			z.set(host, ip)
+			m := allowlist.Member{ID: newKey(t, identity.Ed25519).PeerID(), Addresses: []string{host + ":4001"}}
+			if err := n.list.Add(m); err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		// All silent ones are new, and so is alice.
+		listed("alice.example.org", "192.0.2.1")
+		time.Sleep(4*lookupTimeout + time.Second)
+		synctest.Wait()
+		if !n.takes("192.0.2.1") {
+			t.Error("a new name waits longer than for the new ones before it")
+		}
+		z.set("alice.example.org", "192.0.2.2")
+		for i := range 60 { // whatever is under way just then
+			bob := listed("bob.example.org", netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}).String())
+			synctest.Wait()
+			if !n.takes(z.hosts["bob.example.org"][0]) {
+				t.Errorf("after %d looks a new name isn't looked up at once", i)
+			}
+			n.list.Remove(bob.ID)
+			time.Sleep(7 * time.Second)
+		}
+		if !n.takes("192.0.2.2") || z.lookUps("alice.example.org") != 3 {
+			t.Errorf("a name that answers was looked up %d times in 7 minutes", z.lookUps("alice.example.org"))
+		}
+	})
+}
+
+// What is learned of one name doesn't wait for those that are looked up beside it.
+func TestNamesAreLearnedAsTheyAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{hosts: map[string][]string{"alice.example.org": {"192.0.2.1"}}, silent: "silent"}
+		n := listenNames(t, z,
+			allowlist.Member{ID: newKey(t, identity.Ed25519).PeerID(), Addresses: []string{"silent.example.org:4001"}},
+			allowlist.Member{ID: newKey(t, identity.Ed25519).PeerID(), Addresses: []string{"alice.example.org:4001"}})
+		synctest.Wait()
+		if !n.takes("192.0.2.1") {
+			t.Error("refused")
+		}
+	})
+}
+
+func TestNameThatFailsIsLookedUpLessAndLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{hosts: map[string][]string{}}
+		listenNames(t, z, allowlist.Member{ID: newKey(t, identity.Ed25519).PeerID(), Addresses: []string{"alice.example.org:4001"}})
+		synctest.Wait()
+		lookUps := 1
+		for round := range 2 {
+			for _, pause := range []time.Duration{15, 30, 60, 120, 180, 180} {
+				time.Sleep(pause*time.Second - 1)
+				synctest.Wait()
+				if got := z.lookUps("alice.example.org"); got != lookUps {
+					t.Fatalf("round %d: after less than %d s it was looked up %d times, not %d", round, pause, got, lookUps)
+				}
+				if pause == 180 {
+					z.set("alice.example.org", "192.0.2.1")
+				}
+				time.Sleep(1)
+				synctest.Wait()
+				lookUps++
+				if got := z.lookUps("alice.example.org"); got != lookUps {
+					t.Fatalf("round %d: after %d s it was looked up %d times, not %d", round, pause, got, lookUps)
+				}
+			}
+			z.mu.Lock()
+			z.hosts["alice.example.org"] = nil // and fails anew
+			z.mu.Unlock()
+			time.Sleep(nameRefresh)
+			synctest.Wait()
+			lookUps++
+		}
+	})
+}
+
+// Servers give the addresses of a name in turn.
+func TestAddressesInAnotherOrderAreNoChange(t *testing.T) {
+	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	n, entry := newNames(nil, slog.New(slog.DiscardHandler), nil), new(nameEntry)
+	for _, test := range []struct {
+		found   []netip.Addr
+		changed bool
+	}{{[]netip.Addr{b, a}, true}, {[]netip.Addr{a, b}, false}, {[]netip.Addr{b, a}, false}, {[]netip.Addr{b}, true}} {
+		n.count(entry, 1)
+		if changed := n.note(entry, test.found, nil); changed != test.changed {
+			t.Errorf("%v: changed %v", test.found, changed)
+		}
+	}
+}
+
+// empty is a resolver that has neither an address nor an error.
+type empty struct{}
+
+func (empty) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return nil, nil }
+
+func TestResolverThatFindsNothingIsAnError(t *testing.T) {
+	a, bob := newNode(t, func(c *Config) { c.Resolver = empty{} }), newKey(t, identity.Ed25519).PeerID()
+	if err := a.list.Add(allowlist.Member{ID: bob}); err != nil {
+		t.Fatal(err)
+	}
+	a.do(fsm.Dial{Peer: fsm.Peer(bob.Bytes()), Addresses: []string{"bob.example.org:4001"}})
+	if got := want[fsm.DialFailed](a); !errors.Is(got.Err, errNothingFound) {
+		t.Errorf("dial: %v", got.Err)
+	}
 }
 
 // A name may stand for what its peer isn't pinned to.
