@@ -328,9 +328,25 @@ func (g *gate) shun(id peer.ID, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.shunned, id)
-	if until.IsZero() {
-		return
+	if !until.IsZero() {
+		g.keepOut(id, until)
 	}
+}
+
+// shunProvisionally keeps a peer out until the machine has said for how long, and
+// never shortens what it has said.
+func (g *gate) shunProvisionally(id peer.ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if until := g.now().Add(provisionalShun); g.shunned[id].Before(until) {
+		delete(g.shunned, id)
+		g.keepOut(id, until)
+	}
+}
+
+// keepOut adds a peer to those that are kept out: one whose time is up makes room,
+// or else the one whose time is up first.
+func (g *gate) keepOut(id peer.ID, until time.Time) {
 	if len(g.shunned) >= maxShunned {
 		now := g.now()
 		maps.DeleteFunc(g.shunned, func(_ peer.ID, until time.Time) bool { return !until.After(now) })
@@ -345,16 +361,6 @@ func (g *gate) shun(id peer.ID, until time.Time) {
 		delete(g.shunned, first)
 	}
 	g.shunned[id] = until
-}
-
-// shunProvisionally keeps a peer out until the machine has said for how long, and
-// never shortens what it has said.
-func (g *gate) shunProvisionally(id peer.ID) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if until := g.now().Add(provisionalShun); g.shunned[id].Before(until) {
-		g.shunned[id] = until
-	}
 }
 
 func decrement[K comparable](counts map[K]int, key K) {

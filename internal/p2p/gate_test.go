@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/parley-p2p/parley/allowlist"
@@ -31,20 +32,42 @@ func testGate(t *testing.T) (*gate, *time.Time) {
 
 func TestAPeerIsKeptOutUntilItsTime(t *testing.T) {
 	g, now := testGate(t)
-	peer := idOf(fsm.Peer(newKey(t, identity.Ed25519).PeerID().Bytes()))
-	g.shun(peer, now.Add(time.Minute))
+	id := idOf(fsm.Peer(newKey(t, identity.Ed25519).PeerID().Bytes()))
+	g.shun(id, now.Add(time.Minute))
 	*now = now.Add(time.Minute - 1)
-	if err := g.admit(peer); !errors.Is(err, ErrShunned) {
+	if err := g.admit(id); !errors.Is(err, ErrShunned) {
 		t.Fatalf("back before its time: %v", err)
 	}
 	*now = now.Add(1)
-	if err := g.admit(peer); err != nil {
+	if err := g.admit(id); err != nil {
 		t.Fatalf("kept out for longer: %v", err)
 	}
-	g.shun(peer, now.Add(time.Hour))
-	g.shun(peer, time.Time{})
-	if err := g.admit(peer); err != nil {
+	g.shun(id, now.Add(time.Hour))
+	g.shun(id, time.Time{})
+	if err := g.admit(id); err != nil {
 		t.Errorf("pardoned and kept out: %v", err)
+	}
+}
+
+func TestWhoIsKeptOutIsBounded(t *testing.T) {
+	g, now := testGate(t)
+	kept := func(id string) bool { return errors.Is(g.admit(peer.ID(id)), ErrShunned) }
+	ids := make([]string, maxShunned+2)
+	for i := range ids {
+		ids[i] = string(idOf(fsm.Peer(newKey(t, identity.Ed25519).PeerID().Bytes())))
+		g.shun(peer.ID(ids[i]), now.Add(time.Hour+time.Duration(i)))
+	}
+	if len(g.shunned) != maxShunned || kept(ids[0]) || kept(ids[1]) || !kept(ids[2]) {
+		t.Errorf("of %d the one whose time is up first isn't the one let in", len(g.shunned))
+	}
+	g.shunProvisionally(peer.ID(ids[0]))
+	if len(g.shunned) != maxShunned || !kept(ids[0]) || kept(ids[2]) || !kept(ids[3]) {
+		t.Errorf("provisionally one more is kept out, and %d are", len(g.shunned))
+	}
+	*now = now.Add(provisionalShun)
+	g.shunProvisionally(peer.ID(ids[1]))
+	if len(g.shunned) != maxShunned || kept(ids[0]) || !kept(ids[3]) {
+		t.Errorf("one whose time is up doesn't make room: %d are kept out", len(g.shunned))
 	}
 }
 
