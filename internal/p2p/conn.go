@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,9 +50,9 @@ type connection struct {
 	ended   []fsm.Stream // a ring of this node's last ended streams, at most rememberedStreams
 	oldest  int          // in ended
 
-	closing bool  // a graceful disconnection is under way
-	ending  bool  // this node is closing the connection, for the reason in cause
-	cause   error // nil when it was asked to
+	closing bool        // a graceful disconnection is under way
+	ending  atomic.Bool // this node is closing the connection, for the reason in cause: its streams bring nothing more; set under mu
+	cause   error       // nil when it was asked to
 	clean   bool
 }
 
@@ -100,7 +101,7 @@ func (c *connection) run() {
 	c.mu.Lock()
 	c.gone = true
 	d := fsm.Disconnected{Conn: c.number, Clean: c.clean, Err: c.cause}
-	if !c.ending && !(len(c.streams) == 0 && endOfConnection(err)) {
+	if !c.ending.Load() && !(len(c.streams) == 0 && endOfConnection(err)) {
 		d.Err = fmt.Errorf("connection with %s lost: %w", c.address, err)
 	}
 	c.mu.Unlock()
@@ -220,7 +221,7 @@ func (c *connection) remove(s *stream) {
 func (c *connection) leaving() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.gone || c.closing || c.ending
+	return c.gone || c.closing || c.ending.Load()
 }
 
 // violate ends all connections with a peer that broke the protocol on this one,
@@ -233,11 +234,13 @@ func (c *connection) violate(rule string) {
 	c.p.report(c.id, fsm.Violated{Conn: c.number, Rule: rule})
 }
 
-// close ends the connection at once. The first cause counts.
+// close ends the connection at once. The first cause counts. From here on no
+// stream reads further, and what one has read is dropped.
 func (c *connection) close(cause error) {
 	c.mu.Lock()
-	if !c.ending {
-		c.ending, c.cause = true, cause
+	if !c.ending.Load() {
+		c.cause = cause
+		c.ending.Store(true)
 	}
 	c.mu.Unlock()
 	c.muxed.Close()
@@ -281,7 +284,7 @@ func (c *connection) awaitEnd(streams []*stream) {
 		}
 	}
 	c.mu.Lock()
-	if !c.ending {
+	if !c.ending.Load() {
 		c.clean = clean
 	}
 	c.mu.Unlock()

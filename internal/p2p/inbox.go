@@ -8,7 +8,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/parley-p2p/parley/allowlist"
-	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
@@ -53,9 +52,9 @@ type queue struct {
 type report struct {
 	of peer.ID
 	in fsm.Input
-	// from is set when a stream of the peer brings the input: then nothing comes of
-	// it once the peer is off the allow list.
-	from identity.ID
+	// from is set when a stream of the connection brings the input: then nothing
+	// comes of it once the connection is being closed or the peer off the allow list.
+	from *connection
 	gone <-chan struct{} // closed when the machine doesn't want it any more; nil: never
 }
 
@@ -81,7 +80,7 @@ func newInbox(allow *allowlist.List) *inbox {
 // before, or nobody wants it any more.
 func (b *inbox) put(ctx context.Context, r report) bool {
 	b.mu.Lock()
-	if !r.from.IsZero() && !b.allow.Admits(r.from) {
+	if b.unwanted(r) {
 		b.mu.Unlock()
 		return false
 	}
@@ -162,10 +161,16 @@ func (b *inbox) next() *waiting {
 	return b.hand
 }
 
-// expel drops what the streams of a peer have brought and is not ready, if the peer
-// is off the allow list. When it returns nothing more of them becomes ready.
+// expel drops what the streams of a peer have brought and is not ready: of the
+// connections that are being closed, and of all if the peer is off the allow list.
+// When it returns nothing more of them becomes ready.
 func (b *inbox) expel(of peer.ID) {
-	b.withdraw(of, func(w *waiting) bool { return !w.from.IsZero() && !b.allow.Admits(w.from) })
+	b.withdraw(of, func(w *waiting) bool { return b.unwanted(w.report) })
+}
+
+// unwanted says whether a stream brings an input that nothing may come of any more.
+func (b *inbox) unwanted(r report) bool {
+	return r.from != nil && (r.from.ending.Load() || !b.allow.Admits(r.from.member))
 }
 
 // withdraw ends the wait of a peer's inputs that are chosen, and waits for the one

@@ -20,7 +20,7 @@ func testInbox(t *testing.T, allow *allowlist.List) (b *inbox, put func(id ident
 	go b.feed(ctx)
 	return b, func(id identity.ID, in fsm.Input) <-chan bool {
 		passed := make(chan bool, 1)
-		go func() { passed <- b.put(ctx, report{of: peer.ID(id.Bytes()), in: in, from: id}) }()
+		go func() { passed <- b.put(ctx, report{of: peer.ID(id.Bytes()), in: in, from: &connection{member: id}}) }()
 		synctest.Wait()
 		return passed
 	}

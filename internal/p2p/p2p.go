@@ -122,7 +122,7 @@ func (p *Protocol) Addresses() []string {
 // listChanged disconnects who was taken off the allow list, or pinned to another
 // address than where it is. When it returns, so when the change of the list does,
 // nothing more is read from the peer's sockets and nothing written to them, and no
-// frame of it becomes ready for the mediator.
+// frame that came on them becomes ready for the mediator.
 func (p *Protocol) listChanged(change allowlist.Change) {
 	p.gate.learn()
 	for _, m := range change.Removed {

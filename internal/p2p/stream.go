@@ -81,7 +81,7 @@ func (s *stream) report(in fsm.Input) bool {
 		return false
 	default:
 	}
-	return s.c.p.inbox.put(s.c.p.ctx, report{of: s.c.id, in: in, from: s.c.member, gone: s.dropped})
+	return s.c.p.inbox.put(s.c.p.ctx, report{of: s.c.id, in: in, from: s.c, gone: s.dropped})
 }
 
 // drop is the machine's Reset: the stream ends at once and without Closed.

@@ -93,6 +93,9 @@ func (s *stream) take(frame wire.Frame) error {
 		s.c.close(fsm.ErrNotListed)
 		return fsm.ErrNotListed
 	}
+	if s.c.ending.Load() {
+		return errClosed
+	}
 	if err := s.pay(cost(frame)); err != nil {
 		return err
 	}
@@ -305,11 +308,15 @@ func (s *stream) awaitFrame() {
 // beginPiece starts the time for what is read next: a header or up to 64 KiB.
 func (s *stream) beginPiece() { s.due = true }
 
-// pieces reads the stream below the buffer, where reading may wait.
+// pieces reads the stream below the buffer, where reading may wait. Yamux gives
+// what it has received even when its connection is closed: that is left there.
 type pieces struct{ s *stream }
 
 func (p pieces) Read(b []byte) (int, error) {
 	s := p.s
+	if s.c.ending.Load() {
+		return 0, errClosed
+	}
 	if s.due {
 		s.due, s.armed = false, true
 		s.muxed.SetReadDeadline(time.Now().Add(s.c.p.config.FrameTimeout))
