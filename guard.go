@@ -28,9 +28,10 @@ type Refusal struct {
 	Count       int
 }
 
-// Refused is whom this node has refused lately, at most 1,024 peers and as many
-// places where no key was proved: of each, the last refused first. What was
-// refused before it was listed, unpinned or pardoned stays, with the time when.
+// Refused is whom this node has refused lately, at most 1,024 listed peers, as many
+// strangers that proved a key and as many places where none was proved: of each, the
+// last refused first. What was refused before it was listed, unpinned or pardoned
+// stays, with the time when.
 func (h *Handler) Refused() []Refusal {
 	var all []Refusal
 	for _, r := range h.network.Refusals() {

@@ -11,9 +11,9 @@ import (
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// maxRefusals bounds the refusals remembered: those of peers that proved their key,
-// and as many of places where none was proved. The one that was added to longest
-// ago is forgotten.
+// maxRefusals bounds the refusals remembered: those of peers that are listed, as many
+// of strangers that proved a key, and as many of places where none was proved. Of each
+// the one that was added to longest ago is forgotten.
 const maxRefusals = 1024
 
 // The layers of the gate, from the cheapest to the dearest: where a connection that
@@ -40,11 +40,13 @@ type Refusal struct {
 }
 
 // refusals remembers whom the gate has refused. Adding to what is there already
-// allocates nothing.
+// allocates nothing. Strangers, of whom anybody can make any number, have a table of
+// their own: in it they displace nobody else.
 type refusals struct {
-	mu      sync.Mutex
-	ofPeer  refusalTable[peer.ID]
-	ofPlace refusalTable[netip.Prefix]
+	mu         sync.Mutex
+	ofListed   refusalTable[peer.ID]
+	ofStranger refusalTable[peer.ID] // none that is in ofListed
+	ofPlace    refusalTable[netip.Prefix]
 }
 
 type refusalTable[K comparable] struct {
@@ -63,15 +65,25 @@ type refusalOf[K comparable] struct {
 
 func newRefusals() *refusals {
 	return &refusals{
-		ofPeer:  refusalTable[peer.ID]{make(map[peer.ID]*list.Element), list.New()},
-		ofPlace: refusalTable[netip.Prefix]{make(map[netip.Prefix]*list.Element), list.New()},
+		ofListed:   newRefusalTable[peer.ID](),
+		ofStranger: newRefusalTable[peer.ID](),
+		ofPlace:    newRefusalTable[netip.Prefix](),
 	}
+}
+
+func newRefusalTable[K comparable]() refusalTable[K] {
+	return refusalTable[K]{make(map[K]*list.Element), list.New()}
 }
 
 func (r *refusals) peer(id peer.ID, from netip.AddrPort, layer string, reason error, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ofPeer.add(id, from, layer, reason, now)
+	table, other := &r.ofListed, &r.ofStranger
+	if layer == LayerKey || layer == LayerList {
+		table, other = other, table
+	}
+	other.remove(id) // it was listed meanwhile, or taken off
+	table.add(id, from, layer, reason, now)
 }
 
 func (r *refusals) place(place netip.Prefix, from netip.AddrPort, layer string, reason error, now time.Time) {
@@ -103,6 +115,13 @@ func (t *refusalTable[K]) add(who K, from netip.AddrPort, layer string, reason e
 	known.count++
 }
 
+func (t *refusalTable[K]) remove(who K) {
+	if e := t.entries[who]; e != nil {
+		t.order.Remove(e)
+		delete(t.entries, who)
+	}
+}
+
 func (r *refusalOf[K]) public(peer fsm.Peer) Refusal {
 	return Refusal{
 		Peer: peer, Address: addressOf(r.from), Reason: r.reason, Layer: r.layer,
@@ -110,19 +129,21 @@ func (r *refusalOf[K]) public(peer fsm.Peer) Refusal {
 	}
 }
 
-// Refusals are the connections lately refused that came in, by peer and by place:
-// in each of the two, the last one refused first.
+// Refusals are the connections lately refused that came in, of listed peers, of
+// strangers and by place: in each of the three, the last one refused first.
 func (p *Protocol) Refusals() []Refusal {
 	r := p.gate.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []Refusal
-	for e := r.ofPeer.order.Back(); e != nil; e = e.Prev() {
-		known := e.Value.(*refusalOf[peer.ID])
-		all = append(all, known.public(peerOf(known.who)))
-	}
-	for e := r.ofPlace.order.Back(); e != nil; e = e.Prev() {
-		all = append(all, e.Value.(*refusalOf[netip.Prefix]).public(""))
+	all := r.ofListed.appendTo(nil, peerOf)
+	all = r.ofStranger.appendTo(all, peerOf)
+	return r.ofPlace.appendTo(all, func(netip.Prefix) fsm.Peer { return "" })
+}
+
+func (t *refusalTable[K]) appendTo(all []Refusal, peer func(K) fsm.Peer) []Refusal {
+	for e := t.order.Back(); e != nil; e = e.Prev() {
+		known := e.Value.(*refusalOf[K])
+		all = append(all, known.public(peer(known.who)))
 	}
 	return all
 }
@@ -132,9 +153,10 @@ func (p *Protocol) Refusal(who fsm.Peer) (Refusal, bool) {
 	r := p.gate.refusals
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.ofPeer.entries[idOf(who)]
-	if e == nil {
-		return Refusal{}, false
+	for _, table := range []*refusalTable[peer.ID]{&r.ofListed, &r.ofStranger} {
+		if e := table.entries[idOf(who)]; e != nil {
+			return e.Value.(*refusalOf[peer.ID]).public(who), true
+		}
 	}
-	return e.Value.(*refusalOf[peer.ID]).public(who), true
+	return Refusal{}, false
 }

@@ -7,13 +7,16 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
@@ -92,6 +95,33 @@ func TestRefusalsAreBounded(t *testing.T) {
 	if len(got) != maxRefusals || got[0].Address != addressOf(from(maxRefusals+100)) ||
 		got[1].Address != addressOf(from(10)) || got[len(got)-1].Address != addressOf(from(12)) {
 		t.Errorf("%d refusals, from %v, %v to %v", len(got), got[0], got[1], got[len(got)-1])
+	}
+}
+
+func TestStrangersDisplaceNoRefusalOfAListedPeer(t *testing.T) {
+	g, now := testGate(t)
+	p := &Protocol{gate: g}
+	member, was := newKey(t, identity.Ed25519).PeerID(), newKey(t, identity.Ed25519).PeerID()
+	refuse := func(id fsm.Peer, layer string, reason error) {
+		*now = now.Add(time.Second)
+		g.refusals.peer(idOf(id), from(1), layer, reason, *now)
+	}
+	listed, removed := fsm.Peer(member.Bytes()), fsm.Peer(was.Bytes())
+	refuse(listed, LayerList, fsm.ErrNotListed) // it wasn't, before
+	refuse(listed, LayerPin, ErrPinned)
+	refuse(removed, LayerPin, ErrPinned) // it was, before
+	refuse(removed, LayerList, fsm.ErrNotListed)
+	if got, _ := p.Refusal(removed); got.Layer != LayerList || len(p.Refusals()) != 2 {
+		t.Errorf("two peers, and the last is refused as %+v: %+v", got, p.Refusals())
+	}
+	for i := range 2 * maxRefusals {
+		g.refusals.peer(peer.ID(strconv.Itoa(i)), from(1), []string{LayerList, LayerKey}[i%2], fsm.ErrNotListed, *now)
+	}
+	if got, found := p.Refusal(listed); !found || got.Layer != LayerPin || got.Count != 1 {
+		t.Errorf("why a listed peer was refused is forgotten: %+v", got)
+	}
+	if _, found := p.Refusal(removed); found || len(p.Refusals()) != maxRefusals+1 {
+		t.Errorf("%d refusals", len(p.Refusals()))
 	}
 }
 
