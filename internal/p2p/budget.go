@@ -27,6 +27,9 @@ const (
 	// payloadCost is how many bytes of a payload count as one frame more. To decrypt
 	// and hash so many takes about as long as to take a frame.
 	payloadCost = 16 << 10
+	// maxDoze bounds how long a wait for the rate goes on until the rate is asked
+	// again: whoever waits when the limit is raised has waited this much longer at most.
+	maxDoze = time.Second
 	// limitedFor bounds how often it is told that a peer has reached a limit: again
 	// when it has kept below for as long.
 	limitedFor = time.Minute
@@ -40,11 +43,13 @@ type budget struct {
 	p           *Protocol
 	id          peer.ID
 	member      identity.ID
-	connections int // under Protocol.mu
+	connections int           // under Protocol.mu
+	turn        chan struct{} // taken by the stream whose turn it is to wait for frames
 
 	mu      sync.Mutex
 	frames  *rate.Limiter
 	rate    int // of frames
+	waiting int // streams that wait for frames, for their turn or in it
 	streams int // open, that the peer opened
 	hits    [2]hits
 }
@@ -72,7 +77,7 @@ func (p *Protocol) budgetOf(c *connection) *budget {
 				delete(p.budgets, id)
 			}
 		}
-		b = &budget{p: p, id: c.id, member: c.member}
+		b = &budget{p: p, id: c.id, member: c.member, turn: make(chan struct{}, 1)}
 		p.budgets[c.id] = b
 	}
 	b.connections++
@@ -96,12 +101,37 @@ func costOf(bytes uint64) int {
 	return int(min(bytes/payloadCost, 1<<30))
 }
 
-// take takes frames off what the peer may send now, and returns how long to wait for
-// them; the caller who doesn't wait as long gives them back.
-func (b *budget) take(frames int, now time.Time) (wait time.Duration, giveBack func()) {
-	perSecond := cmp.Or(b.p.config.Allow.Limits(b.member).FramesPerSecond, b.p.config.FramesPerSecond)
+// take takes frames off what the peer may send now, unless streams wait for some
+// already: then this one waits behind them, until it calls leave.
+func (b *budget) take(frames int, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	perSecond := b.adjust(now)
+	if b.waiting == 0 && b.frames.AllowN(now, min(frames, frameBurst*perSecond)) {
+		return true
+	}
+	b.waiting++
+	b.hit(framesLimit, now, func() string { return fmt.Sprintf("FramesPerSecond: %d of one peer", perSecond) })
+	return false
+}
+
+// missing takes frames for the stream whose turn it is, or returns how long until
+// there are as many. None are taken before, so that whoever gives up has cost the
+// peer nothing.
+func (b *budget) missing(frames int, now time.Time) (wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	perSecond := b.adjust(now)
+	r := b.frames.ReserveN(now, min(frames, frameBurst*perSecond))
+	if wait = r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now) // whole: nothing was reserved since
+	}
+	return wait
+}
+
+// adjust has the rate be what the allow list says now. b.mu is held.
+func (b *budget) adjust(now time.Time) (perSecond int) {
+	perSecond = cmp.Or(b.p.config.Allow.Limits(b.member).FramesPerSecond, b.p.config.FramesPerSecond)
 	if b.frames == nil {
 		b.frames = rate.NewLimiter(rate.Limit(perSecond), frameBurst*perSecond)
 	} else if b.rate != perSecond {
@@ -109,15 +139,14 @@ func (b *budget) take(frames int, now time.Time) (wait time.Duration, giveBack f
 		b.frames.SetBurstAt(now, frameBurst*perSecond)
 	}
 	b.rate = perSecond
-	frames = min(frames, frameBurst*perSecond)
-	if b.frames.AllowN(now, frames) {
-		return 0, nil
-	}
-	r := b.frames.ReserveN(now, frames)
-	if wait = r.DelayFrom(now); wait > 0 {
-		b.hit(framesLimit, now, func() string { return fmt.Sprintf("FramesPerSecond: %d of one peer", perSecond) })
-	}
-	return wait, r.Cancel
+	return perSecond
+}
+
+// leave ends the wait of a stream.
+func (b *budget) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting--
 }
 
 // openStream counts a stream that the peer opened, unless it has too many.
@@ -152,24 +181,40 @@ func (b *budget) hit(limit int, now time.Time, text func() string) {
 	}
 }
 
-// pay has the stream wait until its peer may send so many frames. While it waits
-// nothing is read of it, which holds the peer up when its window is full; and no
-// deadline runs, since it isn't the peer who is late.
+// pay has the stream wait until its peer may send so many frames, one stream after
+// the other. While it waits nothing is read of it, which holds the peer up when its
+// window is full; and no deadline runs, since it isn't the peer who is late.
 func (s *stream) pay(frames int) error {
-	wait, giveBack := s.c.budget.take(frames, time.Now())
-	if wait <= 0 {
+	b := s.c.budget
+	if b.take(frames, time.Now()) {
 		return nil
 	}
+	defer b.leave()
+	if err := s.await(b.turn); err != nil {
+		return err
+	}
+	defer func() { <-b.turn }()
+	for {
+		wait := b.missing(frames, time.Now())
+		if wait <= 0 {
+			return nil
+		}
+		if err := s.doze(min(wait, maxDoze)); err != nil {
+			return err
+		}
+	}
+}
+
+// doze waits for so long, unless the stream ends before.
+func (s *stream) doze(wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
 	case <-s.broken:
-		giveBack()
 		return errReset
 	case <-s.c.over:
-		giveBack()
 		return errClosed
 	}
 }

@@ -163,6 +163,69 @@ func TestAWaitForTheRateEndsWithItsStream(t *testing.T) {
 	})
 }
 
+// What wasn't read isn't charged: a peer that comes back after it lost a connection
+// with many frames waiting finds what has grown meanwhile.
+func TestFramesThatWereNeverReadAreNotCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1})
+		for range 200 {
+			go c.open().Write(append([]byte(greeting), frames(t, 50)...))
+		}
+		for range frameBurst {
+			want[fsm.Arrived](n)
+		}
+		time.Sleep(time.Second)
+		n.do(fsm.Disconnect{Conn: want[fsm.Arrived](n).Conn})
+		want[fsm.Disconnected](n)
+
+		time.Sleep(5 * time.Second)
+		go n.servePipes(n.list.Members()[0].ID).open().Write(append([]byte(greeting), frames(t, 50)...))
+		if got := n.drain(); got != 5 {
+			t.Errorf("%d frames came at once after 5 s, want 5", got)
+		}
+	})
+}
+
+func TestARaisedRateHelpsWhoeverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1})
+		const streams, each = 4, 30
+		for range streams {
+			go c.open().Write(append([]byte(greeting), frames(t, each)...))
+		}
+		total := n.drain()
+		member := n.list.Members()[0]
+		member.Limits.FramesPerSecond = 100
+		if err := n.list.Add(member); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(maxDoze + streams*each*time.Second/100)
+		if total += n.drain(); total != streams*each {
+			t.Errorf("%d frames of %d came", total, streams*each)
+		}
+	})
+}
+
+// Streams that wait for the rate take turns, whatever their connection.
+func TestStreamsWaitForTheRateInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 10})
+		for range 5 {
+			go c.open().Write(append([]byte(greeting), frames(t, 200)...))
+		}
+		n.drain()
+		came := map[fsm.Stream]int{}
+		for range 50 {
+			came[want[fsm.Arrived](n).Stream]++
+		}
+		for stream, count := range came {
+			if count != 10 {
+				t.Errorf("%d frames of stream %d came, of 50 of 5 streams", count, stream)
+			}
+		}
+	})
+}
+
 func TestStreamsOfAPeerAreLimitedOverItsConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, c := serveLimited(t, allowlist.Limits{MaxStreams: 3})

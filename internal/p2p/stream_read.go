@@ -103,7 +103,9 @@ func (s *stream) take(frame wire.Frame) error {
 	var err error
 	switch frame.Kind {
 	case wire.Hello:
-		if err := s.awaitHello(); err != nil {
+		// One of a connection at a time. A peer sends no more, and each may hold four
+		// times what any other frame does: 256 of them would be 64 MiB.
+		if err := s.await(s.c.hello); err != nil {
 			return err
 		}
 		defer func() { <-s.c.hello }()
@@ -135,12 +137,10 @@ func (s *stream) take(frame wire.Frame) error {
 	return err
 }
 
-// awaitHello waits until no other stream of the connection has a HELLO in hand,
-// read or not yet reported. A peer sends one at a time, and what a HELLO may hold
-// is four times what any other frame may: 256 of them would be 64 MiB.
-func (s *stream) awaitHello() error {
+// await waits until there is room in a channel, unless the stream ends before.
+func (s *stream) await(room chan<- struct{}) error {
 	select {
-	case s.c.hello <- struct{}{}:
+	case room <- struct{}{}:
 		return nil
 	case <-s.broken:
 		return errReset
