@@ -110,12 +110,13 @@ type Config struct {
 	// ExchangesPerSecond bounds the new requests taken from a peer, and
 	// BytesPerSecond their payloads; after a pause ten seconds' worth may come at
 	// once, and never less than one message of MaxMessageSize. Beyond them the peer
-	// is told to try again later, and when. Defaults 1,000 and 64 MiB.
+	// is told to try again later, and when. Defaults 500 and 64 MiB.
 	ExchangesPerSecond int
 	BytesPerSecond     int64
 	// FramesPerSecond bounds the frames of any kind that are read from a peer, 16
-	// KiB of a payload counting as one; after a pause ten seconds' worth may come
-	// at once. Beyond it they wait unread, and none is lost. Default 10,000.
+	// KiB of a payload counting as one and a stream that it opens as eight; after a
+	// pause ten seconds' worth may come at once. Beyond it they wait unread, and none
+	// is lost. Default 10,000.
 	FramesPerSecond int
 	// MaxOpenPerPeer bounds a peer's requests that are stored here and not ended.
 	// Beyond it the peer is told to try again later. Default 4,096.
@@ -196,7 +197,7 @@ func (c Config) withDefaults() (Config, error) {
 		fill("MaxWindowMemoryPerPeer", &c.MaxWindowMemoryPerPeer, 0), // of which the P2P protocol knows the default
 		fill("MaxWindowMemory", &c.MaxWindowMemory, 0),
 
-		fill("ExchangesPerSecond", &c.ExchangesPerSecond, 1000),
+		fill("ExchangesPerSecond", &c.ExchangesPerSecond, 500),
 		fill("BytesPerSecond", &c.BytesPerSecond, 64<<20),
 		fill("FramesPerSecond", &c.FramesPerSecond, 10_000),
 		fill("MaxOpenPerPeer", &c.MaxOpenPerPeer, 4<<10),
