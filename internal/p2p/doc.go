@@ -57,6 +57,7 @@
 //	MaxArrivalsPerSecondPerIP     gate, before Noise         ConnectionLimit, Refusals
 //	MaxHandshakesPerSecond        gate, before Noise         ConnectionLimit, Refusals
 //	HandshakeTimeout              upgrader                   Refusals
+//	maxUnproved bytes             sockets                    Refusals
 //	the allow list and its pins   gate, frames and sends     StrangerRefused, DialFailed, Refusals
 //	MaxConnectionsPerPeer         gate, after Noise          ConnectionLimit, DialFailed, Refusals
 //	maxTimeouts of one dial       dial                       DialFailed

@@ -22,9 +22,10 @@ var (
 
 // Why no peer came of a connection that came in.
 var (
-	errUnproved       = fmt.Errorf("%w: the connection ended before", ErrHandshake)
-	errUnprovedInTime = fmt.Errorf("%w within HandshakeTimeout", ErrHandshake)
-	errKey            = fmt.Errorf("%w: keys are Ed25519 or secp256k1", identity.ErrInvalidID)
+	errUnproved        = fmt.Errorf("%w: the connection ended before", ErrHandshake)
+	errUnprovedInTime  = fmt.Errorf("%w within HandshakeTimeout", ErrHandshake)
+	errTooMuchUnproved = fmt.Errorf("%w: too much was sent before", ErrHandshake)
+	errKey             = fmt.Errorf("%w: keys are Ed25519 or secp256k1", identity.ErrInvalidID)
 )
 
 // ErrGone is how Payloads says that a payload is no longer kept, since its

@@ -174,6 +174,7 @@ func (g *gate) secure(s *socket, id peer.ID) (layer string, err error) {
 	}
 	g.inbound[id]++
 	s.state, s.peer = proved, id
+	s.letIn.Store(true)
 	if by, err := listed(id); err == nil {
 		g.places.visit(s.place, by, g.now())
 	}
@@ -227,7 +228,10 @@ func (g *gate) leave(s *socket) {
 		g.shaken(s, false)
 		now := g.now()
 		reason := errUnproved
-		if now.Sub(s.began) >= g.config.HandshakeTimeout {
+		switch {
+		case s.heard.Load() > maxUnproved:
+			reason = errTooMuchUnproved
+		case now.Sub(s.began) >= g.config.HandshakeTimeout:
 			reason = errUnprovedInTime
 		}
 		g.refusals.place(s.place, s.from, LayerHandshake, reason, now)

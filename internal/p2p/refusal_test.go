@@ -163,6 +163,34 @@ func TestHandshakesThatStopEnd(t *testing.T) {
 	})
 }
 
+// Multistream answers whatever is proposed, and would do so all the time.
+func TestProposalsWithoutEndEndTheConnection(t *testing.T) {
+	n := newNode(t) // whose HandshakeTimeout is longer than this test
+	c, err := net.Dial("tcp", n.listeners[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience / 2))
+	const proposal, answer = "\x03/a\n", "\x03na\n"
+	go func() {
+		io.WriteString(c, "\x13/multistream/1.0.0\n")
+		for { // until the connection is ended
+			if _, err := io.WriteString(c, proposal); err != nil {
+				return
+			}
+		}
+	}()
+	answered, err := io.Copy(io.Discard, c)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal("the connection isn't ended")
+	}
+	if most := int64(maxUnproved/len(proposal)*len(answer) + 20); answered > most {
+		t.Errorf("answered with %d bytes, more than %d", answered, most)
+	}
+	n.wantRefusalAt(LayerHandshake, errTooMuchUnproved)
+}
+
 // wantRefusalAt waits until the only refusal is this one.
 func (n *node) wantRefusalAt(layer string, reason error) {
 	n.t.Helper()

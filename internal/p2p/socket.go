@@ -4,11 +4,18 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
+
+// maxUnproved bounds what is read on a connection that came in before its peer has
+// proved a key, in bytes; beyond it the connection ends. A handshake has some 500,
+// and up to 4 KiB behind it may be read with it. Else multistream would answer
+// whatever a stranger proposes, as fast as it comes, until HandshakeTimeout.
+const maxUnproved = 8 << 10
 
 // socket is a TCP connection that the gate counts and can close: one that was
 // accepted, or one that this node has dialled.
@@ -21,6 +28,8 @@ type socket struct {
 	familiar bool           // the place, when it came
 	began    time.Time
 
+	heard   atomic.Int64 // bytes read before letIn
+	letIn   atomic.Bool  // its peer, which has proved its key
 	closing sync.Once
 	failed  error // of closing
 
@@ -39,6 +48,15 @@ const (
 	dialled                       // by this node
 	closed
 )
+
+// Read reads what has come. It fails when that is too much for a handshake.
+func (s *socket) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if s.accepted && !s.letIn.Load() && s.heard.Add(int64(n)) > maxUnproved {
+		return 0, errTooMuchUnproved
+	}
+	return n, err
+}
 
 // Close closes the socket. Whoever closes it again waits until it is closed:
 // afterwards nothing is read from it and nothing written to it. What is in the
