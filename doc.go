@@ -183,7 +183,7 @@
 //	                                      PeerLimited
 //	MaxOpenPerPeer, MaxOpen,              likewise; every peer always has room for one
 //	MaxStoredPerPeer, MaxStored           message
-//	FramesPerSecond                       its frames wait unread; PeerLimited
+//	FramesPerSecond                       its frames, and streams, wait unread; PeerLimited
 //	MaxConnections, …PerPeer, …PerIP,     refused; ConnectionLimitHit
 //	MaxPendingHandshakes,
 //	MaxArrivalsPerSecondPerIP,

@@ -18,6 +18,9 @@ const (
 	// frameBurst bounds what a peer may send at once, in seconds' worth of its
 	// FramesPerSecond. Beyond it reading waits.
 	frameBurst = 10
+	// streamCost is how many frames the opening of a stream counts as: a goroutine,
+	// a buffer and the negotiation of the protocol.
+	streamCost = 8
 	// helloCost is how many frames a HELLO counts as: for it the machine goes
 	// through all that is open with the peer.
 	helloCost = 16

@@ -3,6 +3,7 @@ package p2p
 import (
 	"bytes"
 	"crypto/sha256"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -39,6 +40,28 @@ func frames(t *testing.T, count int) []byte {
 	return message
 }
 
+// openPaid opens streams and lets time pass, until the peer has its whole burst again
+// and reaching a limit is told anew.
+func (n *node) openPaid(c *pipes, count int) (opened []net.Conn) {
+	n.t.Helper()
+	for range count {
+		s := c.open()
+		go s.Write([]byte(greeting))
+		go io.Copy(io.Discard, s) // the answers
+		opened = append(opened, s)
+		time.Sleep(streamCost * time.Second)
+	}
+	time.Sleep(2 * limitedFor)
+	for {
+		synctest.Wait()
+		select {
+		case <-n.Priority():
+		default:
+			return opened
+		}
+	}
+}
+
 // drain counts the frames that are there.
 func (n *node) drain() (count int) {
 	n.t.Helper()
@@ -68,10 +91,9 @@ func TestFramesBeyondTheRateWaitAndAreNotLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, c := serveLimited(t, test.own, func(c *Config) { c.FramesPerSecond, c.FrameTimeout = 5, 2*time.Second })
-				one, other := c.open(), c.open()
 				const each = 60
-				for _, s := range []net.Conn{one, other} {
-					go s.Write(append([]byte(greeting), frames(t, each)...))
+				for _, s := range n.openPaid(c, 2) {
+					go s.Write(frames(t, each))
 				}
 				if got := n.drain(); got != frameBurst*test.rate {
 					t.Fatalf("%d frames at once, want %d", got, frameBurst*test.rate)
@@ -128,7 +150,7 @@ func TestAHelloAndPayloadsCountAsSeveralFrames(t *testing.T) {
 		first, _ := hello()
 		message := append(appendFrames(t, []byte(greeting), first, request), body...)
 		go c.open().Write(append(message, frames(t, 100)...))
-		if got, want := n.drain(), 2+10*frameBurst-(helloCost+1+3); got != want {
+		if got, want := n.drain(), 2+10*frameBurst-(streamCost+helloCost+1+3); got != want {
 			t.Errorf("%d frames came at once, want %d", got, want)
 		}
 		time.Sleep(time.Hour)
@@ -163,25 +185,47 @@ func TestAWaitForTheRateEndsWithItsStream(t *testing.T) {
 	})
 }
 
+func TestOpeningAStreamCountsAsSeveralFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1}, func(c *Config) { c.MaxStreamsPerConnection = 3 })
+		message := append([]byte(greeting), frames(t, 1)...)
+		go c.open().Write(message)
+		if got := n.drain(); got != 1 {
+			t.Fatalf("%d streams were served at once", got)
+		}
+		for range 2 {
+			go c.open().Write(message)
+		}
+		if got := n.drain(); got != 0 {
+			t.Fatalf("%d streams more were served at once of a burst of %d frames", got, frameBurst)
+		}
+		// Those that wait are open: they leave no room for others.
+		if _, err := c.open().Write(message); err == nil {
+			t.Error("a stream beyond MaxStreamsPerConnection was taken")
+		}
+		time.Sleep((3*(streamCost+1) - frameBurst) * time.Second)
+		if got := n.drain(); got != 2 {
+			t.Errorf("%d streams were served when their turn came, want 2", got)
+		}
+	})
+}
+
 // What wasn't read isn't charged: a peer that comes back after it lost a connection
 // with many frames waiting finds what has grown meanwhile.
 func TestFramesThatWereNeverReadAreNotCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1})
-		for range 200 {
-			go c.open().Write(append([]byte(greeting), frames(t, 50)...))
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 10})
+		for _, s := range n.openPaid(c, 200) {
+			go s.Write(frames(t, 50))
 		}
-		for range frameBurst {
-			want[fsm.Arrived](n)
-		}
-		time.Sleep(time.Second)
-		n.do(fsm.Disconnect{Conn: want[fsm.Arrived](n).Conn})
+		n.drain()
+		n.do(fsm.Disconnect{Conn: n.all()[0].number})
 		want[fsm.Disconnected](n)
 
 		time.Sleep(5 * time.Second)
 		go n.servePipes(n.list.Members()[0].ID).open().Write(append([]byte(greeting), frames(t, 50)...))
-		if got := n.drain(); got != 5 {
-			t.Errorf("%d frames came at once after 5 s, want 5", got)
+		if got, want := n.drain(), 5*10-streamCost; got != want {
+			t.Errorf("%d frames came at once after 5 s, want %d", got, want)
 		}
 	})
 }
@@ -190,8 +234,8 @@ func TestARaisedRateHelpsWhoeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1})
 		const streams, each = 4, 30
-		for range streams {
-			go c.open().Write(append([]byte(greeting), frames(t, each)...))
+		for _, s := range n.openPaid(c, streams) {
+			go s.Write(frames(t, each))
 		}
 		total := n.drain()
 		member := n.list.Members()[0]

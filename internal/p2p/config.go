@@ -84,8 +84,9 @@ type Config struct {
 	MaxArrivalsPerSecondPerIP int
 	// FramesPerSecond bounds the frames read from one peer on all its connections,
 	// unless the allow list gives it another limit; ten seconds' worth may come at
-	// once. Beyond it reading waits, and nothing is lost. A HELLO counts as 16
-	// frames and one more for each 64 bytes of its list, 16 KiB of a payload as one. Default 10,000.
+	// once. Beyond it reading waits, and nothing is lost. The opening of a stream
+	// counts as 8 frames, a HELLO as 16 and one more for each 64 bytes of its list, 16
+	// KiB of a payload as one. Default 10,000.
 	FramesPerSecond int
 	// MaxStreamsPerConnection bounds the streams that either side may have open
 	// on a connection: one for each exchange that is under way. A stream costs a

@@ -36,6 +36,10 @@ type reading struct {
 // serveInbound negotiates the protocol of a stream that the peer opened and
 // reads it.
 func (s *stream) serveInbound() {
+	if err := s.pay(streamCost); err != nil {
+		s.finish(err)
+		return
+	}
 	s.beginPiece()
 	n := &negotiation{in: s.in, write: s.writePiece}
 	_, _, err := s.c.p.protocols.Negotiate(n)
