@@ -185,6 +185,55 @@ func TestAWaitForTheRateEndsWithItsStream(t *testing.T) {
 	})
 }
 
+// What is read past of a refused payload is paid for too, and takes one frame
+// timeout at most, however the peer keeps it coming.
+func TestARefusedPayloadIsReadNoFasterThanOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1})
+		s := n.openPaid(c, 1)[0]
+		began := time.Now()
+		request := wire.Frame{Kind: wire.Request, Epoch: 1, Seq: 1, Tag: wire.Tag{1}, Hash: wire.Hash{1}, Size: 4 << 30}
+		write(t, s, appendFrames(t, nil, request))
+		at := want[fsm.Offered](n)
+		n.do(fsm.Send{Conn: at.Conn, Stream: at.Stream, Frame: nack(wire.OfRequest, request)})
+		written := 0
+		for body := make([]byte, payloadCost); ; {
+			more, err := s.Write(body)
+			written += more
+			if err != nil {
+				break
+			}
+		}
+		took := time.Since(began)
+		if most := (frameBurst + int(took/time.Second)) * payloadCost; written > most+readBuffer {
+			t.Errorf("%d bytes were read in %v, want at most %d", written, took, most)
+		}
+		if slack := piece / payloadCost * time.Second; took < n.config.FrameTimeout || took > n.config.FrameTimeout+slack {
+			t.Errorf("it took %v, want %v", took, n.config.FrameTimeout)
+		}
+		want[fsm.Closed](n)
+		n.wantNotice(fsm.PeerLimited)
+		n.wantNotice(fsm.MessageDropped)
+	})
+}
+
+func TestARefusedPayloadThatIsReadLeavesTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, c := serveLimited(t, allowlist.Limits{})
+		s := n.openPaid(c, 1)[0]
+		request := wire.Frame{Kind: wire.Request, Epoch: 1, Seq: 1, Tag: wire.Tag{1}, Hash: wire.Hash{1}, Size: 3*piece + 1}
+		write(t, s, appendFrames(t, nil, request))
+		at := want[fsm.Offered](n)
+		n.do(fsm.Send{Conn: at.Conn, Stream: at.Stream, Frame: nack(wire.OfRequest, request)})
+		write(t, s, make([]byte, request.Size))
+		time.Sleep(2 * n.config.FrameTimeout) // between frames there is no deadline
+		write(t, s, frames(t, 1))
+		if got := n.drain(); got != 1 {
+			t.Errorf("%d frames came", got)
+		}
+	})
+}
+
 func TestOpeningAStreamCountsAsSeveralFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, c := serveLimited(t, allowlist.Limits{FramesPerSecond: 1}, func(c *Config) { c.MaxStreamsPerConnection = 3 })

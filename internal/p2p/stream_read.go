@@ -243,12 +243,23 @@ func (s *stream) accept() {
 // so that the refusal reaches a peer that is still writing. Then the peer resets
 // the stream, or has written all and goes on using it.
 func (s *stream) discard(size uint64) error {
-	if err := s.pay(costOf(size)); err != nil {
-		return err
+	end := time.Now().Add(s.c.p.config.FrameTimeout)
+	s.due, s.armed = false, true
+	s.muxed.SetReadDeadline(end)
+	for size > 0 {
+		n := min(size, piece)
+		if err := s.pay(costOf(n)); err != nil {
+			return err
+		}
+		if time.Now().After(end) { // the deadline ends only reads that have to wait
+			return os.ErrDeadlineExceeded
+		}
+		if _, err := io.CopyN(io.Discard, s.in, int64(n)); err != nil {
+			return err
+		}
+		size -= n
 	}
-	s.beginPiece()
-	_, err := io.CopyN(io.Discard, s.in, int64(size))
-	return err
+	return nil
 }
 
 // store reads a large payload into the journal, hashing it on the way.
