@@ -48,6 +48,8 @@ type budget struct {
 	member      identity.ID
 	connections int           // under Protocol.mu
 	turn        chan struct{} // taken by the stream whose turn it is to wait for frames
+	inHand      chan struct{} // taken by what is in hand of the peer, at most maxInHandPerPeer
+	first       chan struct{} // taken by one of it, which doesn't count for maxInHand
 
 	mu      sync.Mutex
 	frames  *rate.Limiter
@@ -80,7 +82,12 @@ func (p *Protocol) budgetOf(c *connection) *budget {
 				delete(p.budgets, id)
 			}
 		}
-		b = &budget{p: p, id: c.id, member: c.member, turn: make(chan struct{}, 1)}
+		b = &budget{
+			p: p, id: c.id, member: c.member,
+			turn:   make(chan struct{}, 1),
+			inHand: make(chan struct{}, maxInHandPerPeer),
+			first:  make(chan struct{}, 1),
+		}
 		p.budgets[c.id] = b
 	}
 	b.connections++

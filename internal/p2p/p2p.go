@@ -34,6 +34,7 @@ type Protocol struct {
 
 	sender chan []fsm.Action
 	inbox  *inbox
+	inHand chan struct{} // taken by payloads in hand, at most maxInHand
 
 	ctx         context.Context
 	stop        context.CancelFunc
@@ -72,6 +73,7 @@ func Listen(config Config) (*Protocol, error) {
 		protocols:   multistream.NewMultistreamMuxer[protocol.ID](),
 		sender:      make(chan []fsm.Action),
 		inbox:       newInbox(config.Allow),
+		inHand:      make(chan struct{}, maxInHand),
 		sockets:     &net.Dialer{},
 		connections: make(map[fsm.Conn]*connection),
 		budgets:     make(map[peer.ID]*budget),

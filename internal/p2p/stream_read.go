@@ -103,29 +103,32 @@ func (s *stream) take(frame wire.Frame) error {
 	if err := s.pay(cost(frame)); err != nil {
 		return err
 	}
-	var payload fsm.Payload
-	var err error
-	switch frame.Kind {
-	case wire.Hello:
+	large := frame.Kind != wire.Hello && frame.PayloadSize() > wire.MaxInline
+	switch {
+	case frame.Kind == wire.Hello:
 		// One of a connection at a time. A peer sends no more, and each may hold four
 		// times what any other frame does: 256 of them would be 64 MiB.
 		if err := s.await(s.c.hello); err != nil {
 			return err
 		}
 		defer func() { <-s.c.hello }()
-		payload, err = s.readInline(&frame)
-	case wire.Request, wire.Reply:
-		if frame.Size <= wire.MaxInline {
-			payload, err = s.readInline(&frame)
-			break
+	case large:
+		taken, err := s.offer(frame)
+		if err != nil {
+			return err
 		}
-		var taken bool
-		if taken, err = s.offer(frame); err == nil && taken {
-			payload, err = s.store(&frame)
-		} else if err == nil {
+		if !taken {
 			return s.discard(frame.Size)
 		}
 	}
+	if frame.PayloadSize() > 0 {
+		room, err := s.takeInHand()
+		if err != nil {
+			return err
+		}
+		defer s.putDown(room)
+	}
+	payload, err := s.readPayload(&frame, large)
 	if err != nil {
 		return err
 	}
@@ -177,6 +180,17 @@ func (s *stream) takeRefusal(refusal fsm.Arrived) error {
 		return errRefused
 	}
 	return nil
+}
+
+// readPayload reads what a frame carries, if frames of its kind do.
+func (s *stream) readPayload(frame *wire.Frame, large bool) (fsm.Payload, error) {
+	switch {
+	case large:
+		return s.store(frame)
+	case frame.Kind == wire.Hello, frame.Kind == wire.Request, frame.Kind == wire.Reply:
+		return s.readInline(frame)
+	}
+	return fsm.Payload{}, nil
 }
 
 // readInline reads a payload that travels with its frame.
