@@ -227,6 +227,7 @@ var sums = []struct {
 		{"bytes of their requests on disk", "MaxStored"},
 		{"ended exchanges remembered", "History"},
 		{"connections that it has this node dial", "MaxConnectionsPerPeer * allowlist.MaxMembers"},
+		{"dials under way", "p2p.maxDials"},
 		{"calls that wait in the mediator", "mediator.CallRoom"},
 		{"events in its channels", "mediator.DeliveryRoom + mediator.AlertRoom"},
 	}},

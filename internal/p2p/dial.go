@@ -19,10 +19,12 @@ import (
 )
 
 const (
+	// maxDials bounds the dials that are under way at once; others wait their turn.
+	maxDials = 256
 	// maxAddresses bounds how many addresses of a peer one dial tries.
 	maxAddresses = 16
-	// maxTimeouts bounds how long one dial takes, in DialTimeouts, however many
-	// addresses there are and whatever their names stand for.
+	// maxTimeouts bounds how long one dial takes once its turn has come, in
+	// DialTimeouts, however many addresses there are and whatever their names stand for.
 	maxTimeouts = 6
 )
 
@@ -33,7 +35,7 @@ func (p *Protocol) dial(d fsm.Dial) {
 		p.report(id, fsm.DialFailed{Peer: d.Peer, Err: err})
 		return
 	}
-	c, address, err := p.connect(id, d.Addresses)
+	c, address, err := p.connectInTurn(id, d.Addresses)
 	if err != nil {
 		if refused := p.gate.admit(id); refused != nil {
 			err = refused // while it was dialled
@@ -43,6 +45,20 @@ func (p *Protocol) dial(d fsm.Dial) {
 		return
 	}
 	p.serve(c, address, true, func() { p.gate.endDial(id) })
+}
+
+// connectInTurn connects as soon as there is room for one dial more.
+func (p *Protocol) connectInTurn(id peer.ID, addresses []string) (transport.CapableConn, string, error) {
+	select {
+	case p.dialing <- struct{}{}:
+		defer func() { <-p.dialing }()
+	case <-p.ctx.Done():
+		return nil, "", ErrClosed
+	}
+	if err := p.gate.admit(id); err != nil {
+		return nil, "", err // while it waited
+	}
+	return p.connect(id, addresses)
 }
 
 // connect tries the addresses in turn, each for at most DialTimeout and its share

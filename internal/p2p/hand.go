@@ -5,8 +5,8 @@ const (
 	// and neither ready for the mediator nor on the disk yet. Beyond it streams wait before
 	// they read theirs, but for one of each peer.
 	maxInHand = 2048
-	// maxInHandPerPeer bounds those of one peer, on all its connections. Beyond it its
-	// streams wait, and nobody else's.
+	// maxInHandPerPeer bounds the payloads in hand of one peer, on all its
+	// connections. Beyond it its streams wait, and nobody else's.
 	maxInHandPerPeer = 128
 )
 

@@ -32,9 +32,10 @@ type Protocol struct {
 	listeners []transport.Listener // one for each listen address
 	sockets   dialer
 
-	sender chan []fsm.Action
-	inbox  *inbox
-	inHand chan struct{} // taken by payloads in hand, at most maxInHand
+	sender  chan []fsm.Action
+	inbox   *inbox
+	inHand  chan struct{} // taken by payloads in hand, at most maxInHand
+	dialing chan struct{} // taken by dials, at most maxDials
 
 	ctx         context.Context
 	stop        context.CancelFunc
@@ -74,6 +75,7 @@ func Listen(config Config) (*Protocol, error) {
 		sender:      make(chan []fsm.Action),
 		inbox:       newInbox(config.Allow),
 		inHand:      make(chan struct{}, maxInHand),
+		dialing:     make(chan struct{}, maxDials),
 		sockets:     &net.Dialer{},
 		connections: make(map[fsm.Conn]*connection),
 		budgets:     make(map[peer.ID]*budget),
