@@ -81,10 +81,10 @@ type Config struct {
 	// MaxConnectionsPerIP those from one IPv4 address or IPv6 /64. More are refused.
 	// Defaults 512, 4 and 32.
 	MaxConnections, MaxConnectionsPerPeer, MaxConnectionsPerIP int
-	// MaxPendingHandshakes bounds the connections that haven't proved a key.
-	// More are refused. Each place from which listed peers come has
-	// ReservedHandshakes besides, so that strangers can't lock it out. Defaults 64
-	// and 8.
+	// MaxPendingHandshakes bounds the connections that haven't proved a key. More are
+	// refused, or take the room of the IP that has most. Each place from which listed
+	// peers come has ReservedHandshakes besides, so that strangers can't lock it out.
+	// Defaults 64 and 8.
 	MaxPendingHandshakes, ReservedHandshakes int
 	// MaxHandshakesPerSecond bounds the handshakes begun with unfamiliar places
 	// together, and at once twice as many: each is computing that anybody can

@@ -94,7 +94,7 @@ func (l *gatedListener) Accept() (manet.Conn, error) {
 		}
 		if s := l.gate.enter(addrPortOf(c.RemoteAddr())); s == nil {
 			_ = abort(c) // nothing was to be said on it
-		} else if s.Conn, err = manet.WrapNetConn(c); err != nil {
+		} else if err = s.open(c); err != nil {
 			_ = abort(c)
 			l.gate.leave(s)
 			l.log.Warn("cannot tell where a connection comes from", "listener", l.address, "error", err)

@@ -2,10 +2,12 @@ package p2p
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // troubled is a listener whose first accepts fail.
@@ -50,4 +52,33 @@ func TestListenerOutlivesTrouble(t *testing.T) {
 	a.admit(b)
 	b.admit(a)
 	connect(a, b)
+}
+
+// A peer whose place isn't familiar is let in, although silent sockets from another
+// have taken all there is.
+func TestASilentSocketYieldsToAnotherPlace(t *testing.T) {
+	for limit, change := range map[string]func(*Config){
+		"handshakes":  func(c *Config) { c.MaxPendingHandshakes = 4 },
+		"connections": func(c *Config) { c.MaxConnections = 4 },
+	} {
+		t.Run(limit, func(t *testing.T) {
+			n, r := newNode(t, change), newRawPeer(t)
+			crowd := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+			var held []net.Conn
+			for range 4 {
+				c, err := crowd.Dial("tcp", n.listeners[0].Addr().String())
+				if err != nil {
+					t.Skipf("this system has no 127.0.0.2: %v", err)
+				}
+				defer c.Close()
+				held = append(held, c)
+			}
+			r.dial(n)
+			n.wantRefusalAt(LayerHandshake, errYielded)
+			held[0].SetDeadline(time.Now().Add(patience))
+			if _, err := io.Copy(io.Discard, held[0]); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the first of them isn't closed: %v", err)
+			}
+		})
+	}
 }

@@ -27,7 +27,7 @@ type bound struct {
 
 // bounds are those of the gate, in the order in which they are asked.
 type bounds struct {
-	unlisted, connections, perIP, pending, arrivals, handshakes bound
+	unlisted, perIP, crowded, connections, pending, arrivals, handshakes bound
 
 	perPeer error // the one on peers that have proved a key
 }
@@ -38,8 +38,9 @@ func newBounds(c Config) bounds {
 	}
 	return bounds{
 		unlisted:    bound{kind: fsm.StrangerRefused, reason: fmt.Errorf("%w: ListedAddressesOnly, and the list names no such address", fsm.ErrNotListed)},
-		connections: limit("MaxConnections: %d in total", c.MaxConnections),
 		perIP:       limit("MaxConnectionsPerIP: %d from one IP", c.MaxConnectionsPerIP),
+		crowded:     limit("MaxPendingHandshakes: half are taken, and %d from one IP", maxPendingPerPlace),
+		connections: limit("MaxConnections: %d in total", c.MaxConnections),
 		pending:     limit("MaxPendingHandshakes: %d that have not proved a key", c.MaxPendingHandshakes),
 		arrivals:    limit("MaxArrivalsPerSecondPerIP: %d connections a second from one IP", c.MaxArrivalsPerSecondPerIP),
 		handshakes:  limit("MaxHandshakesPerSecond: %d a second from unfamiliar places", c.MaxHandshakesPerSecond),

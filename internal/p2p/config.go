@@ -53,7 +53,9 @@ type Config struct {
 	CloseTimeout time.Duration
 
 	// MaxConnections bounds the connections that peers have dialled, in
-	// handshake or after it. Default 512.
+	// handshake or after it. Beyond it those that haven't proved a key make room, as
+	// at MaxPendingHandshakes: first those without a slot of a familiar place, and
+	// for slots those of the place that has most. Default 512.
 	MaxConnections int
 	// MaxConnectionsPerPeer bounds the connections with one peer, in each
 	// direction. Two serve where both dialled at once; the rest is for those
@@ -67,12 +69,15 @@ type Config struct {
 	// from elsewhere is refused before its key is looked at. An IPv6 place is a /64.
 	ListedAddressesOnly bool
 	// MaxPendingHandshakes bounds the connections that haven't proved a key, besides
-	// those in slots of a familiar place. Default 64.
+	// those in slots of a familiar place. Beyond it, the first one of the place that
+	// has most makes room for a place that has at least two less; and once half are
+	// taken, a place may have four. Default 64.
 	MaxPendingHandshakes int
 	// ReservedHandshakes is how many connections in handshake each familiar place
 	// has slots of its own for. A place, an IPv4 address or an IPv6 /64, is familiar
-	// when the allow list names it, or an admitted peer has come from it. Silent
-	// sockets from elsewhere can't lock it out. Default 8.
+	// when the allow list names it, or an admitted peer has come from it: each peer's
+	// last four places count, until this node stops. Silent sockets from elsewhere
+	// can't lock it out. Default 8.
 	ReservedHandshakes int
 	// MaxHandshakesPerSecond bounds the handshakes of all places together that aren't
 	// familiar: each makes this node compute. Twice as many may come at once.

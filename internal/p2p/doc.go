@@ -75,6 +75,9 @@
 //	maxNotices                    Priority                   put together and counted
 //	maxNames                      gate                       the log
 //
+// Where MaxConnections or MaxPendingHandshakes is reached, connections that haven't
+// proved a key make room: those of the place that has most, for places with fewer.
+//
 // Refusals by address are told at the first and then every ten seconds, with their
 // number; a limit of a peer's own when it is reached, and again after a minute
 // without.

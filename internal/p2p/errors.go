@@ -25,6 +25,7 @@ var (
 	errUnproved        = fmt.Errorf("%w: the connection ended before", ErrHandshake)
 	errUnprovedInTime  = fmt.Errorf("%w within HandshakeTimeout", ErrHandshake)
 	errTooMuchUnproved = fmt.Errorf("%w: too much was sent before", ErrHandshake)
+	errYielded         = fmt.Errorf("%w: the connection made room for one from elsewhere", ErrHandshake)
 	errKey             = fmt.Errorf("%w: keys are Ed25519 or secp256k1", identity.ErrInvalidID)
 )
 

@@ -49,6 +49,7 @@ type gate struct {
 	accepted   int                  // of sockets
 	handshakes int                  // of them, those that haven't proved a key and have no slot of their own
 	byPlace    map[netip.Prefix]int // one for each socket at most
+	pending    map[netip.Prefix]int // of handshakes; one for each socket at most
 	slots      map[netip.Prefix]int // of their own, taken; one for each socket at most
 	strangers  *arrivals
 	familiar   *arrivals
@@ -66,9 +67,10 @@ func newGate(c Config, self peer.ID, n *notices) *gate {
 		refusals:  newRefusals(),
 		now:       time.Now,
 		bounds:    newBounds(c),
-		places:    places{visited: make(map[netip.Prefix]visit)},
+		places:    newPlaces(),
 		sockets:   make(map[*socket]struct{}),
 		byPlace:   make(map[netip.Prefix]int),
+		pending:   make(map[netip.Prefix]int),
 		slots:     make(map[netip.Prefix]int),
 		strangers: newArrivals(c.MaxArrivalsPerSecondPerIP, arrivalBurst),
 		familiar:  newArrivals(familiarArrivals*c.MaxArrivalsPerSecondPerIP, familiarArrivals*arrivalBurst),
@@ -85,17 +87,31 @@ func newGate(c Config, self peer.ID, n *notices) *gate {
 // spent on it; nil refuses it. A refusal allocates nothing for a place that was
 // refused before, since whoever knocks may do so as fast as it likes.
 func (g *gate) enter(from netip.AddrPort) *socket {
+	s, yielding := g.count(from)
+	if yielding != nil {
+		yielding.Close() // an error is the business of whoever uses it
+	}
+	return s
+}
+
+// count counts a connection that is let in, and not any more the one that has to be
+// closed for it, if any.
+func (g *gate) count(from netip.AddrPort) (s, yielding *socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now, place := g.now(), placeOf(from.Addr())
 	familiar := g.places.familiar(place)
 	own := familiar && g.slots[place] < g.config.ReservedHandshakes
-	if b := g.full(now, place, familiar, own); b != nil {
+	b, yielding := g.full(now, place, familiar, own)
+	if b != nil {
 		g.refusals.place(place, from, LayerAddress, b.reason, now)
 		b.hit(g, from)
-		return nil
+		return nil, nil
 	}
-	s := &socket{gate: g, accepted: true, from: from, place: place, familiar: familiar, began: now, own: own}
+	if yielding != nil {
+		g.uncount(yielding, errYielded)
+	}
+	s = &socket{gate: g, accepted: true, from: from, place: place, familiar: familiar, began: now, own: own}
 	g.sockets[s] = struct{}{}
 	g.accepted++
 	g.byPlace[place]++
@@ -103,32 +119,41 @@ func (g *gate) enter(from netip.AddrPort) *socket {
 		g.slots[place]++
 	} else {
 		g.handshakes++
+		g.pending[place]++
 	}
-	return s
+	return s, yielding
 }
 
-// full is the bound that a connection from a place would go beyond; nil if none. The
-// rates come last: asking one takes the connection off it.
-func (g *gate) full(now time.Time, place netip.Prefix, familiar, own bool) *bound {
+// full is the bound that a connection from a place would go beyond; nil if none, once
+// another has yielded to it. The rates come last: asking one takes the connection off it.
+func (g *gate) full(now time.Time, place netip.Prefix, familiar, own bool) (b *bound, yielding *socket) {
 	arrivals := g.strangers
 	if familiar {
 		arrivals = g.familiar
 	}
+	most := g.config.MaxPendingHandshakes
 	switch {
 	case g.config.ListedAddressesOnly && !g.places.named.hold(place):
-		return &g.bounds.unlisted
-	case g.accepted >= g.config.MaxConnections:
-		return &g.bounds.connections
+		return &g.bounds.unlisted, nil
 	case g.byPlace[place] >= g.config.MaxConnectionsPerIP:
-		return &g.bounds.perIP
-	case !own && g.handshakes >= g.config.MaxPendingHandshakes:
-		return &g.bounds.pending
-	case !arrivals.take(place, now):
-		return &g.bounds.arrivals
-	case !familiar && !g.computing.AllowN(now, 1):
-		return &g.bounds.handshakes
+		return &g.bounds.perIP, nil
+	case !own && g.handshakes >= most/2 && g.pending[place] >= maxPendingPerPlace:
+		return &g.bounds.crowded, nil
 	}
-	return nil
+	if all := g.accepted >= g.config.MaxConnections; all || !own && g.handshakes >= most {
+		if yielding = g.yieldingTo(place, own); yielding == nil && all {
+			return &g.bounds.connections, nil
+		} else if yielding == nil {
+			return &g.bounds.pending, nil
+		}
+	}
+	switch {
+	case !arrivals.take(place, now):
+		return &g.bounds.arrivals, nil
+	case !familiar && !g.computing.AllowN(now, 1):
+		return &g.bounds.handshakes, nil
+	}
+	return nil, yielding
 }
 
 // InterceptAccept is asked by the upgrader about a socket that entered.
@@ -223,18 +248,24 @@ func (g *gate) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) 
 func (g *gate) leave(s *socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	reason := errUnproved
+	switch {
+	case s.heard.Load() > maxUnproved:
+		reason = errTooMuchUnproved
+	case g.now().Sub(s.began) >= g.config.HandshakeTimeout:
+		reason = errUnprovedInTime
+	}
+	g.uncount(s, reason)
+}
+
+// uncount is leave, once; unproved is why no key was proved, if none was.
+func (g *gate) uncount(s *socket, unproved error) {
 	switch s.state {
+	case closed:
+		return // it has yielded before
 	case shaking:
 		g.shaken(s, false)
-		now := g.now()
-		reason := errUnproved
-		switch {
-		case s.heard.Load() > maxUnproved:
-			reason = errTooMuchUnproved
-		case now.Sub(s.began) >= g.config.HandshakeTimeout:
-			reason = errUnprovedInTime
-		}
-		g.refusals.place(s.place, s.from, LayerHandshake, reason, now)
+		g.refusals.place(s.place, s.from, LayerHandshake, unproved, g.now())
 	case proved:
 		decrement(g.inbound, s.peer)
 	}
@@ -256,6 +287,7 @@ func (g *gate) shaken(s *socket, letIn bool) {
 		decrement(g.slots, s.place)
 	} else {
 		g.handshakes--
+		decrement(g.pending, s.place)
 	}
 }
 

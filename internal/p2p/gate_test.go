@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/identity"
@@ -268,58 +267,6 @@ func TestRefusalsByAddressAreToldTogether(t *testing.T) {
 		}
 		time.Sleep(2 * noticeInterval) // no timer stays behind
 	})
-}
-
-func TestFamiliarPlacesAreForgotten(t *testing.T) {
-	g, now := testGate(t)
-	staying, leaving := newKey(t, identity.Ed25519).PeerID(), newKey(t, identity.Ed25519).PeerID()
-	list, err := allowlist.New(allowlist.Member{ID: staying}, allowlist.Member{ID: leaving})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.config.Allow = list
-	place := func(i int) netip.Prefix { return placeOf(from(i).Addr()) }
-	come := func(i int, id identity.ID) {
-		*now = now.Add(time.Second)
-		g.places.visit(place(i), id, *now)
-	}
-	familiar := func(i int) bool { return g.places.familiar(place(i)) }
-
-	for i := range maxVisited {
-		come(i, staying)
-	}
-	come(0, staying)
-	come(maxVisited, staying)
-	if len(g.places.visited) != maxVisited || !familiar(0) || familiar(1) || !familiar(2) || !familiar(maxVisited) {
-		t.Errorf("of %d places the one visited longest ago isn't the one forgotten", len(g.places.visited))
-	}
-
-	come(5, leaving)
-	come(6, leaving)
-	come(6, staying)
-	list.Remove(leaving)
-	g.learn()
-	if familiar(5) || !familiar(6) || !familiar(7) {
-		t.Error("the places that only a removed peer came from last aren't those forgotten")
-	}
-}
-
-func TestPlaces(t *testing.T) {
-	for address, prefix := range map[string]string{
-		"/ip4/10.0.0.7/tcp/4001":                 "10.0.0.7/32",
-		"/ip6/2001:db8:1:2:3:4:5:6/tcp/4001":     "2001:db8:1:2::/64",
-		"/ip6/::ffff:10.0.0.7/tcp/4001":          "10.0.0.7/32",
-		"/dns/parley.example.org/tcp/4001":       "invalid Prefix",
-		"/ip6/2001:db8:1:2:ffff:ffff::/tcp/4001": "2001:db8:1:2::/64",
-	} {
-		m, err := ma.NewMultiaddr(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := placeOf(ipOf(m)).String(); got != prefix {
-			t.Errorf("%s counts for %s, want %s", address, got, prefix)
-		}
-	}
 }
 
 func TestListenAddresses(t *testing.T) {

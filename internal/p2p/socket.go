@@ -20,13 +20,13 @@ const maxUnproved = 8 << 10
 // socket is a TCP connection that the gate counts and can close: one that was
 // accepted, or one that this node has dialled.
 type socket struct {
-	manet.Conn
-	gate     *gate
-	accepted bool           // not dialled
-	from     netip.AddrPort // the other end
-	place    netip.Prefix   // of from
-	familiar bool           // the place, when it came
-	began    time.Time
+	manet.Conn // of one that is accepted: set by open, under gate.mu
+	gate       *gate
+	accepted   bool           // not dialled
+	from       netip.AddrPort // the other end
+	place      netip.Prefix   // of from
+	familiar   bool           // the place, when it came
+	began      time.Time
 
 	heard   atomic.Int64 // bytes read before letIn
 	letIn   atomic.Bool  // its peer, which has proved its key
@@ -48,6 +48,19 @@ const (
 	dialled                       // by this node
 	closed
 )
+
+// open gives a socket that entered its connection. From here on it may be closed for
+// another's sake.
+func (s *socket) open(c net.Conn) error {
+	conn, err := manet.WrapNetConn(c)
+	if err != nil {
+		return err
+	}
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	s.Conn = conn
+	return nil
+}
 
 // Read reads what has come. It fails when that is too much for a handshake.
 func (s *socket) Read(p []byte) (int, error) {
