@@ -106,7 +106,8 @@ func New(members ...Member) (*List, error) {
 
 // Everyone makes a list that admits every peer, for experiments on a network of
 // one's own. Members can be added to it for their names and addresses; it
-// admits everyone all the same.
+// admits everyone all the same. A node remembers up to 10,000 peers that came, since
+// what was exchanged with them must not come twice; further ones are sent away.
 func Everyone() *List {
 	l := &List{everyone: true}
 	l.current.Store(&table{byID: map[identity.ID]Member{}, byName: map[string]identity.ID{}})

@@ -95,7 +95,7 @@ func TestMisfortuneIsNobodysFault(t *testing.T) {
 		n.step(DialFailed{Peer: alice, Err: errAbsent})
 	}
 	n.wait(40 * second)
-	c = n.connect(alice, true)
+	n.connect(alice, true)
 	n.wait(5 * time.Minute)
 	if len(n.m.blamed) != 0 {
 		t.Fatalf("blamed: %+v", n.m.blamed[alice])
