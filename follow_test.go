@@ -143,7 +143,7 @@ func TestListIsEditedInItsFile(t *testing.T) {
 	alice.wantBody(parley.ReplyReceived, "held back")
 	alice.askIn("one", bob, "taken")
 	alice.askIn("two", bob, "one too many")
-	if e := bob.wantAmid(parley.PeerLimited, parley.StrangerRefused, parley.PeerSuspended, parley.RequestReceived); !strings.Contains(e.Err.Error(), "MaxOpenPerPeer: 1") {
+	if e := bob.wantAmid(parley.PeerLimited, parley.StrangerRefused, parley.PeerSuspended, parley.RequestReceived); !strings.Contains(e.Err.Error(), "MaxOpenPerPeer, or open on the allow list: 1") {
 		t.Fatalf("%+v came", e)
 	}
 }

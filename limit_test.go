@@ -129,7 +129,7 @@ func TestRequestIsSentAgainUntilItsResponderHasRoom(t *testing.T) {
 	if x := alice.exchange(second); x.Acknowledged {
 		t.Fatalf("what there is no room for is acknowledged: %+v", x)
 	}
-	if e := bob.want(parley.PeerLimited); e.Peer != alice.PeerID() || !strings.Contains(e.Err.Error(), "MaxOpenPerPeer: 1") {
+	if e := bob.want(parley.PeerLimited); e.Peer != alice.PeerID() || !strings.Contains(e.Err.Error(), "MaxOpenPerPeer, or open on the allow list: 1") {
 		t.Fatalf("%+v came", e)
 	}
 	bob.reply(first, "one")
