@@ -64,7 +64,7 @@ func TestTenTimesTheLoadEndsInRefusalsAndFlatMemory(t *testing.T) {
 		samples []uint64
 		margin  uint64
 	}{
-		{"bytes of heap", heap, heap[0]/4 + 8<<20},
+		{"bytes of heap", heap, heap[0]/4 + tablesOnHeap + 8<<20},
 		{"goroutines", goroutines, goroutines[0] / 4},
 		{"bytes of a journal", journals, 64 << 20}, // a few of its tables more or less
 	} {
@@ -85,6 +85,10 @@ func TestTenTimesTheLoadEndsInRefusalsAndFlatMemory(t *testing.T) {
 	l.untilAllHaveEnded()
 	l.check()
 }
+
+// tablesOnHeap is how many bytes of the journals' memory tables lie on Go's heap,
+// and come to be filled: none, but under the race detector all.
+var tablesOnHeap uint64
 
 // load is what is offered, and what came of it.
 type load struct {
