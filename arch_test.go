@@ -33,9 +33,10 @@ type room struct {
 // CONTRIBUTING.md.
 var house = []room{
 	{[]string{"."}, "how the mediator, the journal and the P2P protocol are wired together", []string{"identity", "allowlist", "internal/audit", "internal/mediator", "internal/fsm", "internal/journal", "internal/p2p"}},
-	{[]string{"identity"}, "keys, peer IDs and key files", nil},
-	{[]string{"allowlist"}, "who may connect, and where that is written", []string{"identity"}},
-	{[]string{"internal/audit"}, "how changes of the allow list are written down", []string{"identity", "allowlist"}},
+	{[]string{"identity"}, "keys, peer IDs and key files", []string{"internal/durable"}},
+	{[]string{"allowlist"}, "who may connect, and where that is written", []string{"identity", "internal/durable"}},
+	{[]string{"internal/audit"}, "how changes of the allow list are written down", []string{"identity", "allowlist", "internal/durable"}},
+	{[]string{"internal/durable"}, "how a small file is written, so that a crash leaves it whole", nil},
 	{[]string{"internal/mediator"}, "the turn and the loop around it: the order persist, act, deliver", []string{"internal/fsm"}},
 	{[]string{"internal/fsm"}, "every rule of an exchange, as a pure function of state, time and input", []string{"internal/wire"}},
 	{[]string{"internal/wire"}, "the bytes of the frames and their limits", nil},

@@ -2,20 +2,17 @@ package allowlist
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/durable"
 )
 
 // maxFile bounds the file of a list, in bytes: it has room for MaxMembers with all
@@ -46,7 +43,7 @@ func Load(path string) (*List, error) {
 func load(path string) (*List, []byte, error) {
 	content, err := readFile(path)
 	if err != nil {
-		return nil, nil, &FileError{Path: path, Err: reason(err)}
+		return nil, nil, &FileError{Path: path, Err: durable.Reason(err)}
 	}
 	l, err := decode(content)
 	return l, content, atPath(path, err)
@@ -141,7 +138,7 @@ func (l *List) Save(path string) error {
 		_, err = l.save(path)
 	}
 	if err != nil {
-		return &FileError{Path: path, Err: reason(err)}
+		return &FileError{Path: path, Err: durable.Reason(err)}
 	}
 	return nil
 }
@@ -150,7 +147,7 @@ func (l *List) save(path string) (content []byte, err error) {
 	if content, err = encode(l.current.Load()); err != nil {
 		return nil, err
 	}
-	return content, replaceFile(path, content)
+	return content, durable.Replace(path, content, 0o644)
 }
 
 func encode(t *table) ([]byte, error) {
@@ -168,50 +165,4 @@ func encode(t *table) ([]byte, error) {
 	}
 	err := toml.NewEncoder(content).Encode(doc)
 	return content.Bytes(), err
-}
-
-// replaceFile writes a file beside the one of that name, syncs it and renames it.
-func replaceFile(path string, content []byte) error {
-	draft := path + "." + rand.Text() + ".new"
-	file, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(draft, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(draft))
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// syncDirectory makes a rename durable. Windows can't sync a directory, and
-// needn't.
-func syncDirectory(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
-}
-
-// reason takes off what a FileError says itself: the operation and the path.
-func reason(err error) error {
-	var pathError *fs.PathError
-	var linkError *os.LinkError
-	switch {
-	case errors.As(err, &pathError):
-		return pathError.Err
-	case errors.As(err, &linkError):
-		return linkError.Err
-	}
-	return err
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/parley-p2p/parley/internal/durable"
 )
 
 // How a file is followed.
@@ -137,7 +139,7 @@ func (f *follower) look(now time.Time) time.Duration {
 	content, err := readRegular(f.path)
 	if err != nil {
 		f.emptied = time.Time{}
-		f.troubled(ofFile, &FileError{Err: reason(err)})
+		f.troubled(ofFile, &FileError{Err: durable.Reason(err)})
 		return slowLook
 	}
 	sum := sha256.Sum256(content)
@@ -235,7 +237,7 @@ func (f *follower) troubled(kind int, err error) { f.list.troubles.set(kind, atP
 
 // unwatched says what it means that a directory can't be watched.
 func unwatched(err error) error {
-	return &FileError{Err: fmt.Errorf("its directory can't be watched, so that a change is found only when the file is looked at every %v: %w", slowLook, reason(err))}
+	return &FileError{Err: fmt.Errorf("its directory can't be watched, so that a change is found only when the file is looked at every %v: %w", slowLook, durable.Reason(err))}
 }
 
 // readRegular is readFile for a file that may have been replaced by anything: a

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"runtime"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+
+	"github.com/parley-p2p/parley/internal/durable"
 )
 
 // keyFileMode lets the owner alone read and write.
@@ -45,7 +46,7 @@ func LoadOrGenerate(path string) (Key, error) {
 func Load(path string) (Key, error) {
 	key, err := load(path)
 	if err != nil {
-		return Key{}, &FileError{Op: "load", Path: path, Err: reason(err)}
+		return Key{}, &FileError{Op: "load", Path: path, Err: durable.Reason(err)}
 	}
 	return key, nil
 }
@@ -89,7 +90,7 @@ func load(path string) (Key, error) {
 // know hard links.
 func (k Key) Save(path string) error {
 	if err := k.save(path); err != nil {
-		return &FileError{Op: "save", Path: path, Err: reason(err)}
+		return &FileError{Op: "save", Path: path, Err: durable.Reason(err)}
 	}
 	return nil
 }
@@ -102,8 +103,8 @@ func (k Key) save(path string) error {
 	if err != nil {
 		return err
 	}
-	draft := path + "." + rand.Text() + ".new"
-	if err := writeSynced(draft, encoded); err != nil {
+	draft := durable.Draft(path)
+	if err := durable.WriteNew(draft, encoded, keyFileMode); err != nil {
 		return err
 	}
 	// A rename would replace a key that someone else saved meanwhile, and a key
@@ -112,48 +113,5 @@ func (k Key) save(path string) error {
 	if err = errors.Join(err, os.Remove(draft)); err != nil {
 		return err
 	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// writeSynced writes a file that must not exist yet, and syncs it. Where that
-// fails no file is left.
-func writeSynced(path string, content []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, keyFileMode)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
-}
-
-// syncDirectory makes the entries of a directory durable. Windows can't sync
-// one, and needn't.
-func syncDirectory(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
-}
-
-// reason takes off what a FileError says itself: the operation and the path.
-func reason(err error) error {
-	var pathError *fs.PathError
-	var linkError *os.LinkError
-	switch {
-	case errors.As(err, &pathError):
-		return pathError.Err
-	case errors.As(err, &linkError):
-		return linkError.Err
-	}
-	return err
+	return durable.SyncDirectory(filepath.Dir(path))
 }

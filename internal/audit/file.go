@@ -1,12 +1,12 @@
 package audit
 
 import (
-	"crypto/rand"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
+
+	"github.com/parley-p2p/parley/internal/durable"
 )
 
 // The names of the files.
@@ -35,7 +35,7 @@ func (l *Log) reopen() error {
 	}
 	status, err := f.Stat()
 	if err == nil {
-		err = errors.Join(f.Chmod(0o600), syncDirectory(l.dir))
+		err = errors.Join(f.Chmod(0o600), durable.SyncDirectory(l.dir))
 	}
 	if err != nil {
 		return errors.Join(err, f.Close())
@@ -113,37 +113,4 @@ func (l *Log) shut() error {
 	err := l.file.Close()
 	l.file = nil
 	return err
-}
-
-// replaceFile writes a file beside the one of that name, syncs it and renames it.
-func replaceFile(path string, content []byte) error {
-	draft := path + "." + rand.Text() + ".new"
-	f, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(draft, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(draft))
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// syncDirectory makes a new name durable. Windows can't sync a directory, and
-// needn't.
-func syncDirectory(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
 }

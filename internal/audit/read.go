@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/parley-p2p/parley/identity"
+	"github.com/parley-p2p/parley/internal/durable"
 )
 
 // Bounds of what is read, so that a file put in the place of one of ours doesn't
@@ -178,5 +179,5 @@ func (l *Log) remember() error {
 		}
 		content = append(content, line...)
 	}
-	return replaceFile(l.path(knownName), content)
+	return durable.Replace(l.path(knownName), content, 0o600)
 }
