@@ -71,16 +71,23 @@ func TestDemoSigns(t *testing.T) {
 	}
 }
 
-func TestDemoSignsThroughCrashes(t *testing.T) {
-	output, err := demo(t, "--nodes", "3", "--transactions", "6", "--seed", "7", "--crash", "--json")
-	if err != nil {
-		t.Fatal(err)
-	}
+// resultOf is the last line of a demonstration's output, with --json.
+func resultOf(t *testing.T, output string) jsonResult {
+	t.Helper()
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	var got jsonResult
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &got); err != nil {
 		t.Fatal(err)
 	}
+	return got
+}
+
+func TestDemoSignsThroughCrashes(t *testing.T) {
+	output, err := demo(t, "--nodes", "3", "--transactions", "6", "--seed", "7", "--crash", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := resultOf(t, output)
 	if got.Type != "result" || !got.OK || got.SignaturesValid != 6 || got.Lost != 0 || got.AppliedTwice != 0 {
 		t.Errorf("got %+v", got)
 	}
@@ -97,11 +104,7 @@ func TestDemoSignsThroughChaos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(output), "\n")
-	var got jsonResult
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &got); err != nil {
-		t.Fatal(err)
-	}
+	got := resultOf(t, output)
 	if !got.OK || got.SignaturesValid != 6 || got.Lost != 0 || got.AppliedTwice != 0 || got.GivenTwice != 0 || len(got.Chaos.Blamed) != 0 {
 		t.Errorf("got %+v, %+v", got, got.Chaos)
 	}
