@@ -139,7 +139,8 @@
 // line. Where the call that makes a change returns, it is done: a peer that was
 // removed is disconnected, and what is open with it suspended ([PeerSuspended])
 // until it is listed again; its unanswered requests are held back meanwhile. Each
-// change is logged, and written to allowlist.log in [Config.Dir], with who made it.
+// change is logged, and written to allowlist.log in [Config.Dir], with who made it:
+// `parley journal changes` lists them.
 // allowlist.Everyone is for experiments.
 //
 // A member may be pinned to IP addresses: it is let in from nowhere else, and

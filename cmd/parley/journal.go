@@ -17,7 +17,7 @@ func newJournal() *cobra.Command {
 		Args:  noArguments,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newJournalDump())
+	cmd.AddCommand(newJournalDump(), newJournalChanges())
 	return cmd
 }
 
