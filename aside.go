@@ -32,6 +32,19 @@ type apart struct {
 func (a *aside) put(e apart) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.add(e)
+}
+
+// putOutcome puts an outcome aside, unless it was committed on the way here.
+func (a *aside) putOutcome(d fsm.Delivery, e *early) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !e.take(d.Name) {
+		a.add(apart{eventOf(d), d})
+	}
+}
+
+func (a *aside) add(e apart) {
 	select {
 	case a.came <- struct{}{}:
 	default:
@@ -58,10 +71,14 @@ func (a *aside) put(e apart) {
 	a.events = append(a.events, e)
 }
 
-// drop takes out an outcome that was committed before it was asked for.
-func (a *aside) drop(id ID) {
+// committed takes out an outcome that was committed before it was asked for; one
+// that may be on its way is noted as early.
+func (a *aside) committed(id ID, e *early, onItsWay bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if onItsWay {
+		e.add(nameOf(id))
+	}
 	a.events = slices.DeleteFunc(a.events, func(e apart) bool { return e.ID == id && e.delivery.Kind.Ends() })
 }
 
@@ -90,11 +107,11 @@ func (a *aside) take(explicit bool, commit func(ID) bool, read func(fsm.Delivery
 	return e, ok
 }
 
-// early is the outcomes that were committed, by ID, before their events were
-// taken. It holds no more than the events that wait in the channel.
+// early is the outcomes that were committed, by ID, while their events may have
+// been on their way. It is cleared when none is.
 type early struct {
 	mu    sync.Mutex
-	names map[fsm.Name]struct{} // at most mediator.DeliveryRoom
+	names map[fsm.Name]struct{} // at most MaxQueued
 }
 
 func (e *early) add(name fsm.Name) {

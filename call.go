@@ -85,6 +85,8 @@ func (h *Handler) Serve(ctx context.Context, answer func(context.Context, *Reque
 		return ErrBusy
 	}
 	defer h.receiving.Store(false)
+	h.serving.Store(true)
+	defer h.serving.Store(false)
 	h.commitLast()
 	s := serving{h: h, answer: answer, places: make(chan struct{}, serveWidth), cancels: map[fsm.Name]context.CancelFunc{}}
 	defer s.running.Wait()
@@ -139,8 +141,10 @@ func (s *serving) take(d fsm.Delivery) {
 		h.waiting.remove(d)
 		s.abandon(d.Name)
 	default:
-		if h.isNews(d) {
-			h.aside.put(apart{eventOf(d), d})
+		h.tell(fsm.Taken{Name: d.Name})
+		h.aside.putOutcome(d, &h.early)
+		if len(h.loop.Deliveries) == 0 {
+			h.early.clear()
 		}
 	}
 }

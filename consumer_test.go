@@ -136,6 +136,29 @@ func TestCallsAtOnce(t *testing.T) {
 	}
 }
 
+// An outcome that was committed isn't told, wherever it was on its way then.
+func TestWhatIsCommittedWhileServeRunsIsNotTold(t *testing.T) {
+	alice, bob := pair(t, onDisk(t))
+	echo := func(_ context.Context, r *parley.Request) ([]byte, error) { return r.Body, nil }
+	serve(t, alice, echo)
+	serve(t, bob, echo)
+	for i := range 300 {
+		id := alice.ask(bob, fmt.Sprint(i))
+		alice.until("it is answered", func() bool { return alice.exchange(id).State == "answered" })
+		if err := alice.Commit(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := alice.ask(bob, "the last")
+	alice.until("it is told", func() bool {
+		e, ok := alice.CheckReceive()
+		if ok && (e.ID != last || e.Kind != parley.ReplyReceived || string(e.Body) != "the last") {
+			t.Fatalf("%v (%v) of %v came", e.Kind, e.Err, e.ID)
+		}
+		return ok
+	})
+}
+
 func TestServeLeavesRequestsOpen(t *testing.T) {
 	alice, bob := pair(t, onDisk(t))
 	ctx, cancel := context.WithCancel(t.Context())

@@ -32,6 +32,7 @@ type Handler struct {
 	calls     chan struct{} // a token for each call that waits for its answer
 	syncs     atomic.Uint64
 	receiving atomic.Bool           // events have one consumer
+	serving   atomic.Bool           // which is Serve
 	last      fsm.Name              // the reply or failure given last, not committed
 	unread    map[fsm.Name]struct{} // requests that were over before they were read: at most mediator.DeliveryRoom, and as many of MaxOpen
 	early     early

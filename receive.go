@@ -132,11 +132,8 @@ func (h *Handler) Events(ctx context.Context) iter.Seq[Event] {
 // ErrOpen, ErrClosed, ErrJournal.
 func (h *Handler) Commit(id ID) error {
 	_, err := h.call(mediator.Command{Input: fsm.Commit{Name: nameOf(id)}})
-	if err == nil && len(h.loop.Deliveries) > 0 {
-		h.early.add(nameOf(id)) // its event may be among them
-	}
 	if err == nil {
-		h.aside.drop(id)
+		h.aside.committed(id, &h.early, len(h.loop.Deliveries) > 0 || h.serving.Load())
 	}
 	return public(err, id.Dialer, id)
 }
