@@ -180,13 +180,14 @@ func (m *Machine) verdictOnReply(now time.Time, s *stream, f *wire.Frame) {
 	case f.Kind == wire.Nack: // no room there: it will ask again
 		y.awaitsResume = true
 		y.wake(m, time.Time{})
-		if y.stream == s && s.own() {
-			y.stream, s.in = nil, nil
-			if y.reply.Size > wire.MaxInline {
-				m.reset(now, s)
-			} else {
-				m.free(s)
-			}
+		if y.stream != s {
+			break
+		}
+		y.stream, s.in = nil, nil // its dialer may use the stream for something else
+		if s.own() && y.reply.Size > wire.MaxInline {
+			m.reset(now, s)
+		} else {
+			m.free(s)
 		}
 	case f.Kind == wire.Reject && y.reply.Size > wire.MaxInline: // stopped on its way
 		m.endInbound(now, y, AnsweredThere)

@@ -45,6 +45,22 @@ func TestAReplyOnTheStreamOfAnotherExchangeIsAViolation(t *testing.T) {
 	}
 }
 
+// Found by simulation: the side that had refused a reply for lack of room, and had
+// used the stream of that exchange for a reply of its own, was blamed.
+func TestAStreamWhoseReplyWasPutOffCarriesAnother(t *testing.T) {
+	n, c := connectedNode(t)
+	n.request(1, "")
+	n.arrive(c, 3, hello(theirEpoch, 1), request(1, ""))
+	n.step(Taken{Name: asked(1)})
+	n.answer(1)
+	n.wantSent("the answer", "REPLY 1")
+	n.arrive(c, 3, nackReply(1))
+	n.arrive(c, 3, n.reply(1))
+	n.wantSent("the peer's own reply on the stream that is free again", "ACK of REPLY 1", "HELLO")
+	n.arrive(c, 3, resume(1, ""))
+	n.wantSent("and the answer, when the peer has room", "ACK of REQUEST 1", "REPLY 1")
+}
+
 func TestAnEpochThatNoClockGivesIsAViolation(t *testing.T) {
 	n, c := connectedNode(t)
 	n.request(1, "")

@@ -3,10 +3,13 @@ package simulate
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/mediator"
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
@@ -16,101 +19,173 @@ type application struct {
 	n *node
 
 	// Durable.
-	requests []*request // in the order in which they were made
-	effects  map[fsm.Name]*effect
+	requests []*request           // in the order in which they were made; twice Config.Requests
+	effects  map[fsm.Name]*effect // one for each exchange
 
 	// Of this life.
-	given   map[fsm.Name]bool
-	polling bool
+	given     map[fsm.Name]bool    // one for each exchange
+	inHand    map[*node][]fsm.Name // not answered yet, one for each exchange
+	polling   bool
+	lazyUntil time.Time
 }
 
 // request is one that this application makes.
 type request struct {
-	to       *node
+	from, to *node
 	lane     string
+	key      string
 	body     []byte
-	size     int64
+	payload  fsm.Payload
 	tag      wire.Tag
 	deadline time.Time
+	spot     spot
 	accepted bool // Request returned without an error
 	told     fsm.DeliveryKind
 	commit   bool
-}
-
-// effect is what a request did here.
-type effect struct {
-	times  int
-	body   string
-	order  int
-	answer []byte
-	reject bool
-	done   bool // Reply or Reject returned
-	late   bool
+	// lost: the journal that knew of it was lost, or set back.
+	lost bool
+	// dropped: its responder's operator dropped the answer; maybe, where a crash
+	// came in between.
+	dropped, maybeDropped bool
 }
 
 func newApplication(n *node) *application {
-	return &application{n: n, effects: map[fsm.Name]*effect{}}
+	return &application{n: n, effects: map[fsm.Name]*effect{}, inHand: map[*node][]fsm.Name{}}
 }
 
 // plan spreads the requests over the time in which faults happen.
 func (a *application) plan() {
-	w := a.n.w
-	for i := range w.config.Requests {
-		w.after(w.within(3*time.Minute), func() { a.request(i) })
+	w, n := a.n.w, a.n
+	for range w.config.Requests {
+		s := w.dice.next(Asks, uint64(n.index))
+		if w.may(s, 1) {
+			w.after(w.dice.within(s, Calm*3/4), func() { a.request(s) })
+		}
 	}
 }
 
-func (a *application) begin() { a.given, a.polling = map[fsm.Name]bool{}, false }
+// begin is a new life. Who doesn't know whether its request was accepted asks
+// again, with the same key.
+func (a *application) begin() {
+	a.given, a.polling = map[fsm.Name]bool{}, false
+	clear(a.inHand)
+	a.lazyUntil = time.Time{}
+	for _, r := range a.requests {
+		if r.key != "" && !r.accepted {
+			a.enqueue(r)
+		}
+	}
+}
 
-func (a *application) request(i int) {
+// setBack is what becomes of the application when its node's journal has.
+func (a *application) setBack() {
+	for _, r := range a.requests {
+		_, known := a.n.log.records["o"+string(r.tag[:])]
+		r.lost = !known && !r.commit
+		r.commit = r.commit && !known // it will be told again
+	}
+}
+
+// request makes a request of its own kind, to a peer of its own choice.
+func (a *application) request(s spot) {
 	w, n := a.n.w, a.n
 	if n.turn == nil {
-		w.after(time.Second, func() { a.request(i) })
+		w.after(time.Second, func() { a.request(s) })
 		return
 	}
-	r := &request{lane: fmt.Sprint(w.rng.IntN(w.config.Lanes))}
-	for r.to == nil || r.to == n {
-		r.to = w.nodes[w.rng.IntN(len(w.nodes))]
+	f, bits := &w.config.Faults, w.dice.bits(s, 5)
+	r := &request{from: n, to: n.knows[bits%uint64(len(n.knows))], lane: fmt.Sprint(bits >> 16 % uint64(w.config.Lanes)), spot: s}
+	binary.BigEndian.PutUint64(r.tag[:], w.dice.bits(s, 6))
+	r.body = fmt.Appendf(nil, "%v asks %v for %d", n, r.to, s.count)
+	size := []int{len(r.body), len(r.body), 0, 30_000}[bits>>32%4]
+	if l := s.as(SendsMuch); w.chance(l, f.Large) {
+		w.chose(l, "%v asks much", n)
+		size = []int{100_000, 180_000, ownFile + 5}[w.dice.oneOf(l, 3)]
 	}
-	binary.BigEndian.PutUint64(r.tag[:], w.rng.Uint64())
-	r.body = fmt.Appendf(nil, "%v asks %v for %d", n, r.to, i)
-	r.size = int64(len(r.body))
-	p := fsm.Payload{Hash: sha256.Sum256(r.body), Size: r.size, Number: n.log.number(), Inline: r.body}
-	if w.chance(w.config.Faults.Large) {
-		p.Size, p.Inline = 100_000, nil
-		n.log.large(p.Number, r.body)
+	if size == 0 {
+		r.body = nil
 	}
-	if w.chance(w.config.Faults.Expire) {
-		r.deadline = w.now.Add(w.within(5 * time.Second))
+	r.payload = fsm.Payload{Hash: sha256.Sum256(r.body), Size: int64(size)}
+	if bits>>40%2 == 0 {
+		r.key = fmt.Sprint("key ", s.count)
 	}
+	if e := s.as(Expires); w.chance(e, f.Expire) {
+		r.deadline = n.clock().Add(w.dice.within(e, 5*time.Second)).Truncate(time.Millisecond)
+	}
+	w.chose(s, "%v asks %v, lane %q, %d bytes, for %x", n, r.to, r.lane, size, r.tag[:3])
+	w.made[r.tag] = r
 	a.requests = append(a.requests, r)
-	out := fsm.Outgoing{Peer: r.to.id, Tag: r.tag, Lane: r.lane, Deadline: r.deadline, Payload: p, Dialable: true}
+	a.enqueue(r)
+}
+
+// enqueue makes a request, or makes it again.
+func (a *application) enqueue(r *request) {
+	w, n := a.n.w, a.n
+	p := n.stage(r.payload, r.body)
+	c := r.spot.as(Calls)
+	waited := w.chance(c, w.config.Faults.Call)
+	out := fsm.Outgoing{Peer: r.to.id, Tag: r.tag, Lane: r.lane, Key: r.key, Deadline: r.deadline, Payload: p, Dialable: true, Waited: waited}
 	n.call(fsm.Enqueue{Requests: []fsm.Outgoing{out}}, func(answer fsm.Answer) {
 		if answer.Err != nil {
-			w.note("%v: request refused: %v", n, answer.Err)
-			a.forget(r)
-			w.after(time.Second, func() { a.request(i) })
+			w.note("%v: request %x refused: %v", n, r.tag[:3], answer.Err)
+			if errors.Is(answer.Err, mediator.ErrJournal) {
+				return // it may be on disk all the same
+			}
+			a.requests = slices.DeleteFunc(a.requests, func(other *request) bool { return other == r })
+			w.after(time.Second, func() { a.request(r.spot) })
 			return
 		}
-		r.accepted = true
-		w.result.Exchanges++
-		if w.chance(w.config.Faults.Cancel) {
-			life := n.life
-			w.after(w.within(2*time.Second), func() {
-				if n.life == life && n.turn != nil {
-					n.call(fsm.Cancel{Name: fsm.Name{Dialer: n.id, Tag: r.tag}}, func(fsm.Answer) {})
-				}
-			})
+		if got := answer.Names[0]; got != (fsm.Name{Dialer: n.id, Tag: r.tag}) {
+			w.breaks(KeptAndTold, "%v made %x, and was given %x", n, r.tag[:3], got.Tag[:3])
 		}
+		r.accept()
+		a.change(r, waited)
 	})
 }
 
-func (a *application) forget(r *request) {
-	for i, other := range a.requests {
-		if other == r {
-			a.requests = append(a.requests[:i], a.requests[i+1:]...)
-			return
-		}
+// accept notes that a request is the journal's.
+func (r *request) accept() {
+	if !r.accepted {
+		r.from.w.result.Exchanges++
+	}
+	r.accepted, r.lost = true, false
+}
+
+// stage has a payload ready to be written with what names it, or writes it when
+// it is large.
+func (n *node) stage(p fsm.Payload, body []byte) fsm.Payload {
+	if p.Size == 0 {
+		return p
+	}
+	p.Number, p.Inline = n.log.number(), body
+	if p.Size > wire.MaxInline {
+		p.Inline = nil
+		n.log.large(p.Number, p.Size, body)
+	}
+	return p
+}
+
+// change is what comes of a request by its maker's own will: it is cancelled, or
+// who waited for it waits no more.
+func (a *application) change(r *request, waited bool) {
+	w, n, life := a.n.w, a.n, a.n.life
+	name := fsm.Name{Dialer: n.id, Tag: r.tag}
+	if c := r.spot.as(Cancels); w.chance(c, w.config.Faults.Cancel) {
+		w.after(w.dice.within(c, 3*time.Second), func() {
+			if n.life == life && n.turn != nil && r.told == 0 {
+				w.strike(c, true, "%v cancels %x", n, r.tag[:3])
+				n.call(fsm.Cancel{Name: name}, func(fsm.Answer) {})
+			}
+		})
+	}
+	if c := r.spot.as(Calls); waited && w.dice.oneOf(c, 2) == 0 {
+		w.after(w.dice.within(c, 5*time.Second), func() {
+			if n.life == life && n.turn != nil {
+				w.chose(c, "nobody waits for %x any more", r.tag[:3])
+				n.turn.Machine.Unwait(name)
+				a.poll()
+			}
+		})
 	}
 }
 
@@ -122,7 +197,11 @@ func (a *application) poll() {
 	}
 	a.polling = true
 	life := n.life
-	w.after(w.within(200*time.Millisecond), func() {
+	wait := w.dice.within(w.dice.next(latency, 1<<40+uint64(n.index)), 200*time.Millisecond)
+	if a.lazyUntil.After(w.now) {
+		wait += a.lazyUntil.Sub(w.now)
+	}
+	w.after(wait, func() {
 		if n.life == life && n.turn != nil {
 			a.polling = false
 			a.take()
@@ -130,94 +209,93 @@ func (a *application) poll() {
 	})
 }
 
+// take looks for events until there is none.
 func (a *application) take() {
 	n := a.n
-	for {
+	for n.turn != nil {
+		d, ok := n.turn.DeliverWaited()
+		if !ok {
+			break
+		}
+		a.outcome(d)
+	}
+	var order []fsm.Delivery
+	for n.turn != nil {
 		d, ok := n.turn.Deliver()
 		if !ok {
-			return
+			break
 		}
-		n.w.note("%v takes %v %x redelivered %v", n, d.Kind, d.Name.Tag[:3], d.Redelivered)
+		order = append(order, d)
+		n.w.stamp(7, uint64(n.index), uint64(d.Kind))
+		n.w.note("the application of %v takes %v %x, redelivered %v, possibly seen %v", n, d.Kind, d.Name.Tag[:3], d.Redelivered, d.PossiblySeen)
 		n.post(fsm.Taken{Name: d.Name})
 		switch d.Kind {
 		case fsm.RequestReceived:
 			a.serve(d)
 		case fsm.RequestAbandoned:
+			a.drop(d)
 		default:
 			a.outcome(d)
 		}
 	}
-}
-
-// serve applies a request's effect, durably and once, and answers.
-func (a *application) serve(d fsm.Delivery) {
-	w, n := a.n.w, a.n
-	if a.given[d.Name] {
-		w.breaks("%v was given %x twice in one life", n, d.Name.Tag[:3])
-	}
-	a.given[d.Name] = true
-	body, found := n.log.payload(d.Payload.Number)
-	if !found {
-		return // abandoned on its way
-	}
-	e := a.effects[d.Name]
-	if e == nil {
-		e = &effect{body: string(body), order: len(a.effects), answer: append([]byte("answer to "), body...), late: w.chance(w.config.Faults.Late), reject: w.chance(w.config.Faults.Reject)}
-		a.effects[d.Name] = e
-		e.times++
-	} else if !d.Redelivered {
-		w.breaks("%v was given %x again, not marked", n, d.Name.Tag[:3])
-	}
-	if e.done {
-		w.breaks("%v was given %x after it had answered", n, d.Name.Tag[:3])
-	}
-	delay := w.within(100 * time.Millisecond)
-	if e.late {
-		delay = w.within(2 * time.Minute)
-	}
-	life := n.life
-	w.after(delay, func() {
-		if n.life != life || n.turn == nil {
-			return
-		}
-		var in fsm.Input = fsm.Refuse{Name: d.Name, Reason: "no: " + e.body}
-		if !e.reject {
-			p := fsm.Payload{Hash: sha256.Sum256(e.answer), Size: int64(len(e.answer)), Number: n.log.number(), Inline: e.answer}
-			if w.chance(w.config.Faults.Large) {
-				p.Size, p.Inline = 90_000, nil
-				n.log.large(p.Number, e.answer)
-			}
-			in = fsm.Respond{Name: d.Name, Payload: p}
-		}
-		n.call(in, func(answer fsm.Answer) { e.done = e.done || answer.Err == nil })
-	})
+	n.fair(order)
 }
 
 // outcome takes the end of a request of its own, and commits it.
 func (a *application) outcome(d fsm.Delivery) {
 	w, n := a.n.w, a.n
-	for _, r := range a.requests {
-		if r.tag != d.Name.Tag {
-			continue
-		}
-		if r.commit {
-			w.breaks("%v is told of %x again after it had committed", n, r.tag[:3])
-		}
-		if r.told != 0 && r.told != d.Kind {
-			w.breaks("%v: %x ended as %v and as %v", n, r.tag[:3], r.told, d.Kind)
-		}
-		if r.told != 0 && !d.Redelivered {
-			w.breaks("%v is told of %x again, not marked", n, r.tag[:3])
-		}
-		r.told = d.Kind
-		if d.Kind == fsm.ReplyReceived {
-			body, _ := n.log.payload(d.Payload.Number)
-			if string(body) != "answer to "+string(r.body) {
-				w.breaks("%v: %x was answered with %q", n, r.tag[:3], body)
-			}
-		}
-		n.call(fsm.Commit{Name: d.Name}, func(answer fsm.Answer) { r.commit = r.commit || answer.Err == nil })
+	r := w.made[d.Name.Tag]
+	if r == nil || r.from != n {
+		w.breaks(DeliveredAsMade, "%v is told of %x, which it never made", n, d.Name.Tag[:3])
 		return
 	}
-	w.breaks("%v is told of %x, which it never made", n, d.Name.Tag[:3])
+	rewritten := !w.clean(n, r.to) // its journal, perhaps
+	switch {
+	case r.commit && !rewritten:
+		w.breaks(KeptAndTold, "%v is told of %x again after it had committed", n, r.tag[:3])
+	case r.told != 0 && r.told != d.Kind && !rewritten:
+		w.breaks(KeptAndTold, "%v: %x ended as %v and as %v", n, r.tag[:3], r.told, d.Kind)
+	case r.told != 0 && !d.Redelivered && !rewritten:
+		w.breaks(KeptAndTold, "%v is told of %x again, not marked", n, r.tag[:3])
+	}
+	r.accept()
+	r.told = d.Kind
+	if d.Kind == fsm.ReplyReceived && !r.to.rogue {
+		e := r.to.app.effects[d.Name]
+		body, found := n.log.payload(d.Payload.Number)
+		if e == nil || d.Payload.Hash != e.payload.Hash || d.Payload.Size != e.payload.Size || d.Payload.Size > 0 && (!found || string(body) != string(e.answer)) {
+			w.breaks(DeliveredAsMade, "%v: %x was answered with %q", n, r.tag[:3], body)
+		}
+	}
+	if s := w.dice.next(DiedInHand, uint64(n.index)); w.chance(s, w.config.Faults.Fumble) {
+		w.strike(s, true, "%v dies with the outcome of %x in hand", n, r.tag[:3])
+		n.down(w.dice.oneOf(s, 2) == 0, s)
+		return
+	}
+	n.call(fsm.Commit{Name: d.Name}, func(answer fsm.Answer) {
+		if answer.Err != nil {
+			w.note("%v: commit of %x refused: %v", n, r.tag[:3], answer.Err)
+		}
+		r.commit = r.commit || answer.Err == nil
+	})
+}
+
+// checkMade sees that every request that was accepted is in the log until it has
+// ended.
+func (a *application) checkMade() {
+	for _, r := range a.requests {
+		if !r.accepted || r.told != 0 || r.lost {
+			continue
+		}
+		if _, there := a.n.log.records["o"+string(r.tag[:])]; !there {
+			a.n.w.breaks(NothingDeletes, "%v: %x was accepted, hasn't ended and isn't in the journal", a.n, r.tag[:3])
+		}
+	}
+}
+
+// tooLarge reports whether a request, or its reply, is more than the other side
+// takes.
+func (r *request) tooLarge() bool {
+	e := r.to.app.effects[fsm.Name{Dialer: r.from.id, Tag: r.tag}]
+	return r.payload.Size > r.to.config.MaxMessageSize || e != nil && e.payload.Size > r.from.config.MaxMessageSize
 }

@@ -1,92 +1,150 @@
 package simulate
 
 import (
-	"bytes"
 	"errors"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/parley-p2p/parley/internal/fsm"
 )
 
-// crashPoint is where in a commit the node dies.
+// crashPoint is where in a turn the process dies.
 type crashPoint int
 
 const (
-	beforeCommit crashPoint = iota + 1
-	inCommit                // the batch is written and not synced
-	afterCommit             // it is synced, and nothing was done
+	nowhere crashPoint = iota
+	beforeCommit
+	inCommit     // the batch is written and not synced
+	afterCommit  // it is synced, and nothing was done
+	amidActions  // some was done
+	afterActions // calls aren't answered, nothing is delivered
+	crashPoints
 )
 
-var errCrash = errors.New("crashed")
+func (p crashPoint) String() string {
+	return [...]string{"", "before its commit", "in its commit", "after its commit", "between two actions", "after its actions"}[p]
+}
 
-// log is the journal on a simulated disk: what is synced stays, what isn't may be
-// lost in a power cut, the last writes first.
+var (
+	errCrash = errors.New("crashed")
+	errSync  = errors.New("sync failed")
+	errDisk  = errors.New("disk failed in the background")
+)
+
+// log is the journal on a simulated disk. What is synced stays; of what isn't, a
+// power cut leaves any beginning, as the journal promises: batches are whole, and
+// none is lost while a later one is kept.
 type log struct {
-	w        *world
-	records  map[string][]byte
-	payloads map[uint64][]byte
-	unsynced []fsm.Batch
-	next     uint64 // payload number
-	crash    crashPoint
+	n        *node
+	records  map[string][]byte // durable; for each exchange and peer, as the machine has it
+	payloads map[uint64][]byte // durable; two for each exchange
+	unsynced []entry           // for each commit until the next sync
+	next     uint64            // payload number
+	low      bool              // there is no room for more
+	crash    crashPoint        // of this turn
+	fail     bool              // this turn's commit fails
+	failed   error             // nothing is stored any more
 	crashed  bool
-	syncs    int
+	wrote    int // records, in this turn
 }
 
-func newLog(w *world) *log {
-	return &log{w: w, records: map[string][]byte{}, payloads: map[uint64][]byte{}}
+// entry is what one commit wrote, or one stream's payload.
+type entry struct {
+	batch  fsm.Batch
+	number uint64
+	body   []byte
 }
 
-func (l *log) Low() bool               { return false }
+func newLog(n *node) *log {
+	return &log{n: n, records: map[string][]byte{}, payloads: map[uint64][]byte{}}
+}
+
+func (l *log) Low() bool               { return l.low }
 func (l *log) Failed() <-chan struct{} { return nil }
-func (l *log) Err() error              { return nil }
+func (l *log) Err() error              { return l.failed }
 
 func (l *log) Commit(b fsm.Batch) error {
 	if l.crash == beforeCommit {
 		l.crashed = true
 		return errCrash
 	}
-	for i := range b.Payloads {
-		b.Payloads[i].Inline = bytes.Clone(b.Payloads[i].Inline)
-	}
-	l.unsynced = append(l.unsynced, b)
+	l.wrote += len(b.Records)
+	l.unsynced = append(l.unsynced, entry{batch: b})
 	if l.crash == inCommit {
 		l.crashed = true
 		return errCrash
 	}
+	if l.fail {
+		l.failed = errSync
+		return errSync
+	}
 	if b.Sync {
-		l.syncs++
+		l.n.w.result.Syncs++
 		l.flush(len(l.unsynced))
 	}
 	return nil
 }
 
-// flush makes the first n unsynced batches durable.
+// flush makes the first n entries durable.
 func (l *log) flush(n int) {
-	for _, b := range l.unsynced[:n] {
-		for _, p := range b.Payloads {
+	for _, e := range l.unsynced[:n] {
+		if e.number != 0 {
+			l.payloads[e.number] = e.body
+			continue
+		}
+		for _, p := range e.batch.Payloads {
 			l.payloads[p.Number] = p.Inline
 		}
-		for _, r := range b.Records {
+		for _, r := range e.batch.Records {
 			if r.Value == nil {
+				if _, there := l.records[string(r.Key)]; there && r.Key[0] == 'i' {
+					l.n.letGo(r.Key)
+				}
 				delete(l.records, string(r.Key))
 			} else {
 				l.records[string(r.Key)] = r.Value
 			}
 		}
-		for _, number := range b.Drop {
+		for _, number := range e.batch.Drop {
 			delete(l.payloads, number)
 		}
 	}
 	l.unsynced = slices.Delete(l.unsynced, 0, n)
 }
 
-// powerCut keeps some beginning of what wasn't synced, and ends the crash.
-func (l *log) powerCut() {
-	l.flush(l.w.rng.IntN(len(l.unsynced) + 1))
+// unsyncedOf reports whether anything isn't synced of what a dialer has ended.
+func (l *log) unsyncedOf(dialer fsm.Peer) bool {
+	for _, e := range l.unsynced {
+		for _, r := range e.batch.Records {
+			if (r.Key[0] == 'b' || r.Key[0] == 'e' || r.Key[0] == 'i') && strings.Contains(string(r.Key[1:]), string(dialer)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stop ends a run of the process: what was written stays, unless the power fails.
+func (l *log) stop(power bool, s spot) {
+	kept := len(l.unsynced)
+	if power {
+		kept = l.n.w.dice.oneOf(s, kept+1)
+	}
+	l.flush(kept)
 	l.unsynced = nil
-	l.crash, l.crashed = 0, false
+	l.crash, l.crashed, l.fail, l.failed, l.low = nowhere, false, false, nil, false
+}
+
+// copied is a copy of what is durable.
+func (l *log) copied() *log {
+	return &log{records: maps.Clone(l.records), payloads: maps.Clone(l.payloads), next: l.next}
+}
+
+// set makes a copy from before, or an empty one, the journal.
+func (l *log) set(old *log) {
+	l.records, l.payloads = maps.Clone(old.records), maps.Clone(old.payloads)
 }
 
 func (l *log) replay(record func(key, value []byte) error) error {
@@ -120,16 +178,32 @@ func (l *log) number() uint64 {
 
 // payload is a stored payload, synced or not.
 func (l *log) payload(number uint64) ([]byte, bool) {
+	if p, found := l.payloads[number]; found {
+		return p, true
+	}
 	for i := len(l.unsynced) - 1; i >= 0; i-- {
-		for _, p := range l.unsynced[i].Payloads {
+		if e := l.unsynced[i]; e.number == number {
+			return e.body, true
+		}
+		for _, p := range l.unsynced[i].batch.Payloads {
 			if p.Number == number {
 				return p.Inline, true
 			}
 		}
 	}
-	p, found := l.payloads[number]
-	return p, found
+	return nil, false
 }
 
-// large stores a payload that came by itself, as the stream's goroutine does.
-func (l *log) large(number uint64, body []byte) { l.payloads[number] = body }
+// ownFile is from which size a payload has a file of its own, which is synced by
+// itself.
+const ownFile = 1 << 20
+
+// large stores a payload that comes by itself, as the stream's goroutine does: in
+// the log, unsynced, or in a file.
+func (l *log) large(number uint64, size int64, body []byte) {
+	if size >= ownFile {
+		l.payloads[number] = body
+		return
+	}
+	l.unsynced = append(l.unsynced, entry{number: number, body: body})
+}

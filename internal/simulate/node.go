@@ -3,6 +3,8 @@ package simulate
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -10,68 +12,173 @@ import (
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
-// node is one simulated node: machine, turn, log and application.
+// node is one simulated node: machine, turn, log and application, and its operator.
 type node struct {
-	w        *world
-	index    int
-	id       fsm.Peer
-	log      *log
-	app      *application
-	turn     *mediator.Turn // nil while it is down
-	life     int            // how often it was started
-	inbox    []fsm.Input
-	waking   bool
-	ticks    uint64
+	w     *world
+	index int
+	id    fsm.Peer
+	rogue bool
+	log   *log
+	app   *application
+	skew  time.Duration // of its clock
+
+	knows    []*node // whom it lists, in order; one for each node
 	unlisted map[*node]bool
-	calls    map[fsm.Call]func(fsm.Answer)
+	place    uint64           // its address
+	book     map[*node]uint64 // where it believes others to be; one for each peer
+
+	turn     *mediator.Turn // nil while it is down
+	config   fsm.Config
+	life     int         // how often it was started
+	inbox    []fsm.Input // as many as come between two turns
+	waking   bool
+	deadline time.Time
+	tickAt   time.Time
+	calls    map[fsm.Call]func(fsm.Answer) // one for each call
 	lastCall fsm.Call
-	ends     []*end              // of its connections, in order
-	streams  uint64              // inbound ones, odd
-	asked    map[number]wire.Tag // of the requests that came, for checkAck
+	ends     []*end                  // of its connections, in order; one for each connection
+	streams  uint64                  // inbound ones, odd
+	asked    map[number]wire.Tag     // of the requests that came, for checkAck; one for each exchange
+	dials    map[fsm.Peer]dials      // that failed one after the other, one for each peer
+	putOff   map[wire.Tag]putOff     // by a NACK, one for each exchange
+	carries  map[fsm.Stream]wire.Tag // what was last sent on a stream, one for each
+	bound    map[wire.Tag]fsm.Stream // and where, one for each exchange
+	forging  bool
+	setBack  bool // its journal was lost, or was set back
+	older    *log // what was durable at some moment of before
+	inLife   spot // of this life's choices
+	dies     spot // of the crash that is to come
+}
+
+// number is an exchange as the wire names it to its responder.
+type number struct {
+	dialer     fsm.Peer
+	epoch, seq uint64
 }
 
 func newNode(w *world, index int) *node {
-	n := &node{w: w, index: index, id: fsm.Peer(fmt.Sprintf("n%d", index)), log: newLog(w), unlisted: map[*node]bool{}, asked: map[number]wire.Tag{}}
+	n := &node{
+		w: w, index: index, id: fsm.Peer(fmt.Sprintf("n%d", index)),
+		unlisted: map[*node]bool{}, book: map[*node]uint64{}, asked: map[number]wire.Tag{},
+		dials: map[fsm.Peer]dials{}, putOff: map[wire.Tag]putOff{}, carries: map[fsm.Stream]wire.Tag{}, bound: map[wire.Tag]fsm.Stream{},
+	}
+	n.log = newLog(n)
+	n.older = n.log.copied()
 	n.app = newApplication(n)
+	n.config = n.limits()
 	return n
 }
 
 func (n *node) String() string { return string(n.id) }
 
-// start begins a life: the log is replayed, and the first turn follows.
-func (n *node) start() {
+// limits are small, so that they are reached, and other ones for each node.
+func (n *node) limits() fsm.Config {
 	w := n.w
-	n.life++
-	n.inbox, n.waking, n.calls = nil, false, map[fsm.Call]func(fsm.Answer){}
-	restorer := fsm.Restore(fsm.Config{
-		Self: n.id, Jitter: w.rng.Float64,
+	at := w.dice.next(choice, uint64(n.index))
+	room := 1
+	if w.config.Faults.Mute > 0 {
+		room = 100 // requests that are never answered would fill it, and the others wait for these
+	}
+	return fsm.Config{
+		Self: n.id, Jitter: func() float64 { return w.dice.number(w.dice.next(amount, uint64(n.index)), 3) },
+		IdleTimeout:          []time.Duration{0, 0, time.Second, 10 * time.Second}[w.dice.oneOf(at, 4)],
 		DisconnectionTimeout: 30 * time.Second, AckTimeout: 10 * time.Second,
 		RetryMin: 100 * time.Millisecond, RetryMax: 10 * time.Second, PollMax: time.Minute, KeepOutMax: time.Hour,
-		MaxMessageSize: 1 << 20, MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: 2, MaxOpen: 5, ExchangesPerSecond: 1, BytesPerSecond: 50 << 10,
-		MaxStoredPerPeer: 400 << 10, MaxStored: 800 << 10, MaxStreams: 4, History: 20, HistoryAge: time.Hour,
-	})
-	if err := n.log.replay(restorer.Record); err != nil {
-		w.breaks("%v: replay: %v", n, err)
+		MaxMessageSize:   []int64{150 << 10, 1 << 20, 2 << 20}[w.dice.bits(at, 3)%3],
+		MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: room * (2 + int(w.dice.bits(at, 4)%4)), MaxOpen: room * (5 + int(w.dice.bits(at, 5)%8)),
+		ExchangesPerSecond: 1, BytesPerSecond: 50 << 10,
+		MaxStoredPerPeer: 400 << 10, MaxStored: []int64{2 << 20, 4 << 20}[w.dice.bits(at, 6)%2], MaxStreams: 4, History: n.history(), HistoryAge: time.Hour,
+	}
+}
+
+// history is how much is remembered of what has ended: little, but where it is
+// what a journal that was set back is known by.
+func (n *node) history() int {
+	if n.w.config.Faults.Restore > 0 {
+		return 1000
+	}
+	return 20
+}
+
+// know puts another on the list, and in the book.
+func (n *node) know(other *node) {
+	if _, known := n.book[other]; !known {
+		n.knows = append(n.knows, other)
+		n.book[other] = other.place
+	}
+}
+
+// clock is what the node's clock shows.
+func (n *node) clock() time.Time { return n.w.now.Add(n.skew) }
+
+// begin starts the process: the log is replayed, and the first turn follows. It
+// may die in that turn and be started again; what it then finds must be the same.
+func (n *node) begin() {
+	w := n.w
+	n.life++
+	n.inLife = w.dice.next(choice, 1000+uint64(n.index))
+	n.misfortune()
+	machine := n.recover()
+	if machine == nil {
 		return
 	}
-	machine := restorer.Done(w.now)
-	for _, missing := range n.log.sweep(restorer.Numbers()) {
-		w.breaks("%v: payload %d is named and missing", n, missing)
+	if s := n.inLife.as(DiedRecovering); w.chance(s, w.config.Faults.Recover) {
+		w.strike(s, len(machine.Exchanges()) > 0, "%v dies in recovery", n)
+		before := n.lasting(machine)
+		n.turn = mediator.NewTurn(machine, n.log)
+		n.log.crash = []crashPoint{beforeCommit, inCommit, afterCommit}[w.dice.oneOf(s, 3)]
+		n.turn.Take(n.clock(), []fsm.Input{fsm.Tick{}})
+		n.log.stop(w.dice.oneOf(s.as(amount), 2) == 0, s)
+		if machine = n.recover(); machine == nil {
+			return
+		}
+		if after := n.lasting(machine); !reflect.DeepEqual(before, after) && len(before)+len(after) > 0 {
+			w.breaks(RecoversAgain, "%v recovered\n%+v, and after a crash\n%+v", n, before, after)
+		}
 	}
 	n.turn = mediator.NewTurn(machine, n.log)
+	n.inbox, n.waking, n.tickAt, n.calls = nil, false, time.Time{}, map[fsm.Call]func(fsm.Answer){}
+	clear(n.dials)
+	clear(n.putOff)
+	clear(n.carries)
+	clear(n.bound)
+	w.stamp(1, uint64(n.index), uint64(n.life))
 	w.note("%v starts, life %d", n, n.life)
 	n.app.begin()
-	for _, other := range w.nodes {
-		if other != n && !n.unlisted[other] {
+	for _, view := range machine.Peers(n.clock()) {
+		if view.Halt != nil {
+			n.renew(w.byID[view.Peer])
+		}
+	}
+	for _, other := range n.knows {
+		if !n.unlisted[other] {
 			n.post(fsm.Listed{Peer: other.id})
 		}
 	}
-	for _, other := range w.nodes { // nodes made later list themselves
-		if other != n && other.turn != nil && !other.unlisted[n] {
-			other.post(fsm.Listed{Peer: n.id})
-		}
-	}
 	n.post(fsm.Tick{})
+}
+
+// lasting is what a recovery must find again: every exchange but those whose
+// deadline has passed, which the first turn of a life ends.
+func (n *node) lasting(m *fsm.Machine) []fsm.Summary {
+	return slices.DeleteFunc(m.Exchanges(), func(x fsm.Summary) bool {
+		return !x.Deadline.IsZero() && !x.Deadline.After(n.clock())
+	})
+}
+
+// recover makes a machine of the log; nil when it can't be made.
+func (n *node) recover() *fsm.Machine {
+	restorer := fsm.Restore(n.config)
+	if err := n.log.replay(restorer.Record); err != nil {
+		n.w.breaks(KeptAndTold, "%v: replay: %v", n, err)
+		return nil
+	}
+	machine := restorer.Done(n.clock())
+	for _, missing := range n.log.sweep(restorer.Numbers()) {
+		n.w.breaks(NothingDeletes, "%v: payload %d is named and missing", n, missing)
+		return nil
+	}
+	return machine
 }
 
 // post puts an input before the node, which takes it in its next turn.
@@ -83,8 +190,10 @@ func (n *node) post(in fsm.Input) {
 	if !n.waking {
 		n.waking = true
 		life := n.life
-		n.w.after(n.w.within(2*time.Millisecond), func() {
+		w := n.w
+		w.after(w.dice.within(w.dice.next(latency, uint64(n.index)), 2*time.Millisecond), func() {
 			if n.life == life && n.turn != nil {
+				n.waking = false
 				n.wake()
 			}
 		})
@@ -98,34 +207,57 @@ func (n *node) call(in fsm.Input, done func(fsm.Answer)) {
 	n.post(fsm.WithCall(in, n.lastCall))
 }
 
-// wake takes one turn.
+// wake takes one turn with all that is there.
 func (n *node) wake() {
 	w := n.w
+	s := w.dice.next(Crashed, uint64(n.index))
+	if w.chance(s, w.config.Faults.Crash) {
+		n.log.crash = 1 + crashPoint(w.dice.oneOf(s, int(crashPoints)-1))
+		n.dies = s
+	}
+	if f := s.as(SyncFailed); w.chance(f, w.config.Faults.Sync) {
+		w.strike(f, n.busy(), "%v: a sync fails", n)
+		if w.dice.oneOf(f, 3) == 0 {
+			n.log.failed = errDisk // in the background
+		}
+		n.log.fail = true
+	}
 	inputs := n.inbox
-	n.inbox, n.waking = nil, false
-	if w.chance(w.config.Faults.Crash) {
-		n.log.crash = []crashPoint{beforeCommit, inCommit, afterCommit}[w.rng.IntN(3)]
+	n.inbox = nil
+	if n.take(inputs) {
+		n.misfortunes(s)
 	}
-	for _, in := range inputs {
-		w.note("%v <- %s", n, describe(in))
+}
+
+// take takes one turn, and reports whether the process has outlived it.
+func (n *node) take(inputs []fsm.Input) bool {
+	w := n.w
+	w.result.Turns++
+	w.stamp(2, uint64(n.index), uint64(len(inputs)))
+	if w.config.Trace {
+		for _, in := range inputs {
+			w.note("%v <- %s", n, describe(in))
+		}
 	}
-	out := n.turn.Take(w.now, inputs)
-	if n.log.crashed || n.log.crash == beforeCommit || n.log.crash == inCommit {
-		n.down()
-		return
+	n.log.wrote = 0
+	out := n.turn.Take(n.clock(), inputs)
+	if n.log.crashed {
+		n.crash()
+		return false
 	}
-	crashAfter := n.log.crash == afterCommit
-	for _, a := range out.Actions {
-		n.check(a)
-		if crashAfter && w.rng.IntN(2) == 0 {
-			n.down()
-			return
+	n.notePutOff(inputs, out.Actions)
+	died := n.log.crash
+	for i, a := range out.Actions {
+		n.checkAction(a)
+		if died == afterCommit || died == amidActions && i > 0 {
+			n.crash()
+			return false
 		}
 		n.act(a)
 	}
-	if crashAfter {
-		n.down()
-		return
+	if died != nowhere {
+		n.crash()
+		return false
 	}
 	for _, a := range out.Answers {
 		if done := n.calls[a.Call]; done != nil {
@@ -133,65 +265,93 @@ func (n *node) wake() {
 			done(a)
 		}
 	}
-	for _, notice := range out.Notices {
-		w.note("%v !! %v %s: %s", n, notice.Kind, notice.Peer, notice.Detail)
-		switch notice.Kind {
-		case fsm.Violation, fsm.PeerFenced, fsm.JournalRolledBack, fsm.PeerMismatch, fsm.PeerDiffers, fsm.PeerLostJournal, fsm.JournalTrouble:
-			w.breaks("%v blames %s: %v: %s", n, notice.Peer, notice.Kind, notice.Detail)
-		}
+	n.heed(out.Notices)
+	if n.turn == nil {
+		return false
 	}
+	n.checkTurn()
+	n.deadline = out.Deadline
+	n.armTick()
 	n.app.poll()
-	n.ticks++
-	if tick := n.ticks; !out.Deadline.IsZero() {
-		life := n.life
-		w.after(max(0, out.Deadline.Sub(w.now)), func() {
-			if n.life == life && n.ticks == tick && n.turn != nil {
-				n.post(fsm.Tick{})
-			}
-		})
-	}
-	if w.chance(w.config.Faults.Hangup) {
-		n.post(fsm.Hangup{Peer: w.nodes[w.rng.IntN(len(w.nodes))].id})
-	}
-	if w.chance(w.config.Faults.Unlist) {
-		other := w.nodes[w.rng.IntN(len(w.nodes))]
-		if other != n && !n.unlisted[other] {
-			n.list(other, false)
-			w.after(w.within(20*time.Second), func() {
-				if n.unlisted[other] {
-					n.list(other, true)
-				}
-			})
-		}
-	}
+	return true
 }
 
-func (n *node) list(other *node, listed bool) {
-	n.w.note("%v lists %v: %v", n, other, listed)
-	if listed {
-		delete(n.unlisted, other)
-		n.post(fsm.Listed{Peer: other.id})
+// armTick sets the alarm for the machine's deadline.
+func (n *node) armTick() {
+	w := n.w
+	if n.deadline.IsZero() {
 		return
 	}
-	n.unlisted[other] = true
-	n.post(fsm.Unlisted{Peer: other.id})
+	at := w.now.Add(max(0, n.deadline.Sub(n.clock())))
+	if !n.tickAt.IsZero() && !at.Before(n.tickAt) {
+		return
+	}
+	n.tickAt = at
+	life := n.life
+	w.after(at.Sub(w.now), func() {
+		if n.life != life || n.turn == nil || !n.tickAt.Equal(at) {
+			return
+		}
+		n.tickAt = time.Time{}
+		if n.deadline.IsZero() || n.deadline.After(n.clock()) {
+			n.armTick() // it was put off meanwhile
+			return
+		}
+		n.post(fsm.Tick{})
+	})
 }
 
-// down is a crash: what the log hadn't synced is lost, except for some beginning
-// of it, and every connection breaks.
-func (n *node) down() {
+// quiet has the node do all that is there to do, and reports whether it has
+// outlived that.
+func (n *node) quiet() bool {
+	for len(n.inbox) > 0 || !n.deadline.IsZero() && !n.deadline.After(n.clock()) {
+		inputs := append(n.inbox, fsm.Tick{})
+		n.inbox = nil
+		if !n.take(inputs) {
+			return false
+		}
+	}
+	return true
+}
+
+// alone takes a turn with one input and nothing else, once all is quiet. It
+// reports whether anything was written, if the node has outlived it.
+func (n *node) alone(in fsm.Input) (wrote, alive bool) {
+	alive = n.quiet() && n.take([]fsm.Input{in})
+	return n.log.wrote > 0, alive
+}
+
+// busy reports whether anything is under way at the node.
+func (n *node) busy() bool { return len(n.inbox) > 0 || len(n.ends) > 0 || len(n.log.unsynced) > 0 }
+
+// crash ends the process where the log says; half of the time the power fails too.
+func (n *node) crash() {
+	s := n.dies
+	power := n.w.dice.oneOf(s, 2) == 0
+	how := "the process dies"
+	if power {
+		how = "the power fails"
+	}
+	n.w.strike(s, true, "%v: %s %v", n, how, n.log.crash)
+	n.down(power, s)
+}
+
+// down is the end of a run of the process: every connection breaks.
+func (n *node) down(power bool, s spot) {
 	w := n.w
-	w.result.Crashes++
-	w.note("%v crashes", n)
+	w.stamp(3, uint64(n.index))
 	n.turn = nil
-	n.log.powerCut()
+	n.log.stop(power, s)
 	for _, e := range n.ends {
-		e.sever(errors.New("crashed"))
+		e.sever(errors.New("crashed"), false)
 	}
 	n.ends = nil
-	w.after(50*time.Millisecond+w.within(5*time.Second), func() {
+	if w.dice.oneOf(s.as(choice), 4) == 0 {
+		n.older = n.log.copied()
+	}
+	w.after(50*time.Millisecond+w.dice.within(s, 5*time.Second), func() {
 		if n.turn == nil {
-			n.start()
+			n.begin()
 		}
 	})
 }

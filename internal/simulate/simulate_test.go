@@ -2,53 +2,26 @@ package simulate
 
 import (
 	"flag"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 var (
 	seeds = flag.Int("seeds", 200, "how many seeds are run")
+	first = flag.Uint64("first", 1, "the first of them")
 	seed  = flag.Uint64("seed", 0, "the one seed to run, with its transcript")
 )
 
-// config is the group that a seed stands for: small or larger, and every other
-// one with much of one kind of fault.
-func config(seed uint64) Config {
-	return shaped(seed, seed, 2+int(seed%4), 1+int(seed%5))
-}
-
-func shaped(seed, shape uint64, nodes, lanes int) Config {
-	f := Rough()
-	switch shape % 8 {
-	case 1:
-		f.Crash = 0.02
-	case 3:
-		f.Break = 0.08
-	case 5:
-		f.Cancel, f.Late = 0.4, 0.4
-	case 7:
-		f.Large, f.Unlist = 0.6, 0.01
-	}
-	return Config{Seed: seed, Nodes: nodes, Lanes: lanes, Requests: 20 + 10*int(shape%2), Faults: f}
-}
-
-// Runs that once broke a promise, in another state of the code.
-func TestWhatWasFoundBefore(t *testing.T) {
-	for _, found := range []struct {
-		config Config
-		what   string
-	}{
-		{shaped(347386093, 3, 4, 6), "frames go to a peer in the turn that takes it off the list"},
-		{shaped(6096934919, 7, 3, 6), "a HELLO is lost on a connection that isn't the one in use"},
-	} {
-		if _, err := Run(found.config); err != nil {
-			t.Errorf("%s: %v", found.what, err)
-		}
-	}
-}
-
+// TestEverythingEndsOnceWhateverFails runs many groups. One that breaks a promise
+// is cut down to what breaks it.
 func TestEverythingEndsOnceWhateverFails(t *testing.T) {
 	if *seed != 0 {
-		c := config(*seed)
+		c := Shaped(*seed)
 		c.Trace = true
 		r, err := Run(c)
 		t.Logf("%s", r.Transcript)
@@ -57,26 +30,72 @@ func TestEverythingEndsOnceWhateverFails(t *testing.T) {
 		}
 		return
 	}
-	var total Result
-	for s := range uint64(*seeds) {
-		r, err := Run(config(s + 1))
-		if err != nil {
-			t.Errorf("%v", err)
-		}
-		total.Exchanges += r.Exchanges
-		total.Answered += r.Answered
-		total.Crashes += r.Crashes
-		total.Frames += r.Frames
+	var mu sync.Mutex
+	var total Total
+	var next, failed atomic.Int64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for failed.Load() == 0 {
+				s := next.Add(1) - 1
+				if s >= int64(*seeds) {
+					return
+				}
+				r, err := Run(Shaped(*first + uint64(s)))
+				mu.Lock()
+				total.Add(r)
+				mu.Unlock()
+				if err != nil {
+					failed.Add(1)
+					t.Errorf("%v\n%s", err, shrunk(Shaped(r.Seed)))
+				}
+			}
+		})
 	}
-	t.Logf("%d exchanges, %d answered, %d crashes, %d frames", total.Exchanges, total.Answered, total.Crashes, total.Frames)
+	workers.Wait()
+	t.Logf("%v", &total)
+}
+
+// shrunk is what a failing run comes down to, in words.
+func shrunk(c Config) string {
+	c, why := Shrink(c)
+	var b strings.Builder
+	fmt.Fprintf(&b, "in short (%d of its choices): %v\n", len(c.Only), why)
+	for _, choice := range c.Only {
+		fmt.Fprintf(&b, "%v\n", choice)
+	}
+	r, _ := Run(c)
+	b.WriteString("the run with these alone:\n")
+	b.WriteString(r.Transcript)
+	return b.String()
 }
 
 func TestOneSeedIsOneRun(t *testing.T) {
-	first, err := Run(config(7))
+	for _, s := range []uint64{7, 13, 17} {
+		first, err := Run(Shaped(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		traced := Shaped(s)
+		traced.Trace = true
+		if second, _ := Run(traced); second.Hash != first.Hash || second.Transcript == "" {
+			t.Fatalf("seed %d ran as %x and as %x", s, first.Hash, second.Hash)
+		}
+	}
+}
+
+func TestAThousandNodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	c := Shaped(1)
+	c.Nodes, c.Acquaintances, c.Requests = 1000, 8, 6
+	began := time.Now()
+	r, err := Run(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second, _ := Run(config(7)); second.Hash != first.Hash {
-		t.Fatalf("seed 7 ran as %x and as %x", first.Hash, second.Hash)
-	}
+	var total Total
+	total.Add(r)
+	t.Logf("%v, in %v", &total, time.Since(began).Round(time.Second))
 }

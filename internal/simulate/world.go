@@ -1,123 +1,142 @@
-// Package simulate runs whole groups of nodes in one goroutine on virtual time:
-// the production machine and mediator turn of every node, over a network, a log
-// and applications that fail as the real ones do. Everything follows from one
-// seed, so that a run that broke a promise can be repeated.
 package simulate
 
 import (
 	"container/heap"
 	"fmt"
-	"hash/fnv"
-	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/wire"
 )
-
-// Config says what is simulated.
-type Config struct {
-	Seed     uint64
-	Nodes    int
-	Lanes    int // of each node
-	Requests int // of each node
-	Faults   Faults
-	// Trace keeps a readable line for every event, in Result.Transcript.
-	Trace bool
-}
-
-// Faults are chances, each for one event, while faults last.
-type Faults struct {
-	Crash   float64 // of a node, at a turn: before, in or after its commit
-	Break   float64 // of a connection, at a frame
-	Reset   float64 // of a stream, at a frame
-	DialErr float64 // of a dial
-	Cancel  float64 // of a request, by its application
-	Expire  float64 // of a request: it has a short deadline
-	Hangup  float64 // of a node's connections with one other, at a turn
-	Unlist  float64 // of a peer, at a turn; it returns
-	Late    float64 // of a request: it is answered much later
-	Reject  float64 // of a request
-	Large   float64 // of a request and of a reply: larger than wire.MaxInline
-}
-
-// Rough is faults of every kind, often.
-func Rough() Faults {
-	return Faults{Crash: 0.004, Break: 0.01, Reset: 0.01, DialErr: 0.2, Cancel: 0.05, Expire: 0.05, Hangup: 0.002, Unlist: 0.001, Late: 0.1, Reject: 0.05, Large: 0.1}
-}
-
-// Result is what a run came to.
-type Result struct {
-	Hash       uint64 // of everything that happened
-	Exchanges  int
-	Answered   int
-	Crashes    int
-	Frames     int
-	Took       time.Duration // of virtual time
-	Transcript string
-}
 
 // world is one run.
 type world struct {
 	config Config
-	rng    *rand.Rand
+	dice   dice
 	now    time.Time
-	events events
+	start  time.Time
+	events events // one for each frame on its way, and a few for each node
 	serial uint64
 	nodes  []*node
-	conns  map[fsm.Conn]*end
-	nextID uint64
-	calm   bool // faults are over
-	broken []string
-	result Result
-	trace  strings.Builder
-	hash   interface {
-		Write([]byte) (int, error)
-		Sum64() uint64
-	}
+	byID   map[fsm.Peer]*node // one for each of Config.Nodes
+	ways   map[[2]int]*way    // one for each two nodes
+	nextID uint64             // of connections
+	calm   bool               // faults are over
+
+	made    map[wire.Tag]*request  // one for each request of the run
+	answers map[exchange]wire.Hash // what was first sent in answer, one for each request
+	tainted map[[2]int]bool        // pairs of which one side lost its journal, or is the rogue; one for each two nodes
+
+	failure *Failure
+	result  Result
+	hash    uint64
+	trace   strings.Builder // of one run, where Config.Trace is set
+	choices []Choice        // one for each that was made, where Config.Trace is set
+	told    map[spot]int    // where they are, one for each
 }
 
-// Run simulates until every request has ended, or fails to within a bound after
-// faults stop. An error names the promises that were broken.
+// exchange is one as its responder knows it.
+type exchange struct {
+	responder int
+	name      fsm.Name
+}
+
+// Result is what a run came to.
+type Result struct {
+	Seed      uint64
+	Hash      uint64 // of everything that happened
+	Exchanges int    // requests that were accepted
+	Answered  int
+	Rejected  int
+	GivenUp   int // cancelled or expired
+	Waiting   int // for an application that never answers
+	Gone      int // with a journal that was lost
+	Struck    [kinds]int
+	Faults    int // that struck something in flight, of all kinds
+	Frames    int
+	FramesCut int // that were lost on their way
+	Overtaken int // that came after one that was sent later
+	Turns     int
+	Syncs     int
+	Renewals  int
+	Took      time.Duration // of virtual time
+	Settled   time.Duration // of that, after faults were over
+
+	Transcript string
+	Choices    []Choice
+}
+
+// Failure is a promise that was broken.
+type Failure struct {
+	Seed    uint64
+	Promise Promise
+	What    string
+	At      time.Duration
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("seed %d, after %.3f s: promise %d is broken (%v): %s", f.Seed, f.At.Seconds(), f.Promise, f.Promise, f.What)
+}
+
+// Run simulates until every request has ended, or fails to within Bound after
+// faults stop. The error is a [*Failure].
 func Run(config Config) (Result, error) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := &world{
-		config: config,
-		rng:    rand.New(rand.NewPCG(config.Seed, 0x9a71)),
-		now:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
-		conns:  map[fsm.Conn]*end{},
-		hash:   fnv.New64a(),
+		config: config, dice: newDice(config), now: start, start: start,
+		byID: map[fsm.Peer]*node{}, ways: map[[2]int]*way{},
+		made: map[wire.Tag]*request{}, answers: map[exchange]wire.Hash{}, tainted: map[[2]int]bool{}, told: map[spot]int{},
 	}
-	start := w.now
-	for i := range config.Nodes {
-		w.nodes = append(w.nodes, newNode(w, i))
-	}
-	for _, n := range w.nodes {
-		n.start()
-		n.app.plan()
-	}
-	calmAt := start.Add(5 * time.Minute)
-	for len(w.events) > 0 && len(w.broken) == 0 {
-		if !w.calm && w.events[0].at.After(calmAt) {
-			w.calmDown()
-		}
+	w.result.Seed = config.Seed
+	w.populate()
+	w.after(Calm, w.calmDown)
+	for len(w.events) > 0 && w.failure == nil {
 		e := heap.Pop(&w.events).(*event)
 		w.now = e.at
 		e.do()
-		if w.calm && w.done() {
+		if w.calm && w.result.Settled > 0 {
 			break
 		}
-		if w.now.Sub(start) > 2*time.Hour {
-			w.breaks("not everything ended within two hours: %s", w.open())
-		}
 	}
-	if len(w.broken) == 0 {
+	if w.failure == nil {
 		w.checkEnd()
 	}
-	w.result.Hash, w.result.Took, w.result.Transcript = w.hash.Sum64(), w.now.Sub(start), w.trace.String()
-	if len(w.broken) > 0 {
-		return w.result, fmt.Errorf("seed %d: %s", config.Seed, strings.Join(w.broken, "; "))
+	w.result.Hash, w.result.Took = w.hash, w.now.Sub(start)
+	w.result.Transcript, w.result.Choices = w.trace.String(), w.choices
+	if w.failure != nil {
+		return w.result, w.failure
 	}
 	return w.result, nil
+}
+
+// populate makes the nodes and has each list those that it knows.
+func (w *world) populate() {
+	n := w.config.Nodes
+	for i := range n {
+		w.nodes = append(w.nodes, newNode(w, i))
+		w.byID[w.nodes[i].id] = w.nodes[i]
+	}
+	near := n - 1
+	if a := w.config.Acquaintances; a > 0 {
+		near = min(a/2, near)
+	}
+	for i, node := range w.nodes {
+		for d := 1; d <= near; d++ {
+			node.know(w.nodes[(i+d)%n])
+			w.nodes[(i+d)%n].know(node)
+		}
+	}
+	if w.config.Rogue {
+		for i := range n - 1 {
+			w.taint(w.nodes[i], w.nodes[n-1])
+		}
+		w.nodes[n-1].rogue = true
+	}
+	for _, node := range w.nodes {
+		node.begin()
+		node.app.plan()
+	}
 }
 
 // event is something that will happen.
@@ -127,7 +146,7 @@ type event struct {
 	do     func()
 }
 
-type events []*event
+type events []*event // one for each frame on its way, and a few for each node
 
 func (h events) Len() int { return len(h) }
 func (h events) Less(i, j int) bool {
@@ -141,6 +160,7 @@ func (h *events) Push(e any)   { *h = append(*h, e.(*event)) }
 func (h *events) Pop() any {
 	last := len(*h) - 1
 	e := (*h)[last]
+	(*h)[last] = nil
 	*h = (*h)[:last]
 	return e
 }
@@ -150,42 +170,108 @@ func (w *world) after(d time.Duration, do func()) {
 	heap.Push(&w.events, &event{w.now.Add(d), w.serial, do})
 }
 
-// chance decides a fault; once it is calm none happens.
-func (w *world) chance(p float64) bool { return !w.calm && p > 0 && w.rng.Float64() < p }
+// chance decides whether something goes wrong; once it is calm nothing does.
+func (w *world) chance(s spot, p float64) bool { return !w.calm && w.may(s, p) }
 
-// within is a random time up to d, mostly short.
-func (w *world) within(d time.Duration) time.Duration {
-	f := w.rng.Float64()
-	return time.Duration(f * f * f * float64(d))
+// may decides whether something happens.
+func (w *world) may(s spot, p float64) bool {
+	if !w.dice.hits(s, p) {
+		return false
+	}
+	w.stamp(uint64(s.kind), s.place, s.count)
+	if w.config.Trace {
+		w.told[s] = len(w.choices)
+		w.choices = append(w.choices, Choice{spot: s, At: w.now.Sub(w.start), What: s.kind.String()})
+	}
+	return true
 }
 
-// note adds to what the run's hash and transcript are made of.
+// strike notes a fault, and whether it struck something in flight.
+func (w *world) strike(s spot, inFlight bool, format string, args ...any) {
+	if inFlight {
+		w.result.Faults++
+		w.result.Struck[s.kind]++
+	}
+	w.chose(s, format, args...)
+}
+
+// chose says what a choice came to.
+func (w *world) chose(s spot, format string, args ...any) {
+	if !w.config.Trace {
+		return
+	}
+	c := Choice{spot: s, At: w.now.Sub(w.start), What: fmt.Sprintf(format, args...)}
+	if at, found := w.told[s]; found {
+		w.choices[at] = c
+	}
+	fmt.Fprintf(&w.trace, "%v\n", c)
+}
+
+// stamp adds to the run's hash.
+func (w *world) stamp(numbers ...uint64) {
+	w.hash = mix(w.hash, uint64(w.now.UnixNano()))
+	for _, n := range numbers {
+		w.hash = mix(w.hash, n)
+	}
+}
+
+// note adds a line to the transcript, where there is one.
 func (w *world) note(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
-	fmt.Fprintf(w.hash, "%d %s\n", w.now.UnixNano(), line)
 	if w.config.Trace {
-		fmt.Fprintf(&w.trace, "%10.4f  %s\n", w.now.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).Seconds(), line)
+		fmt.Fprintf(&w.trace, "%9.3fs    %s\n", w.now.Sub(w.start).Seconds(), fmt.Sprintf(format, args...))
 	}
 }
 
 // breaks notes a broken promise, which ends the run.
-func (w *world) breaks(format string, args ...any) {
-	w.note("BROKEN: "+format, args...)
-	w.broken = append(w.broken, fmt.Sprintf(format, args...))
+func (w *world) breaks(p Promise, format string, args ...any) {
+	if w.failure == nil {
+		w.failure = &Failure{Seed: w.config.Seed, Promise: p, What: fmt.Sprintf(format, args...), At: w.now.Sub(w.start)}
+		w.note("BROKEN: %v", w.failure)
+	}
 }
 
-// calmDown ends all faults: whoever is down or off a list comes back.
+// taint notes that not all promises hold between two nodes any more.
+func (w *world) taint(a, b *node) {
+	w.tainted[[2]int{a.index, b.index}] = true
+	w.tainted[[2]int{b.index, a.index}] = true
+}
+
+func (w *world) clean(a, b *node) bool { return !w.tainted[[2]int{a.index, b.index}] }
+
+// calmDown ends all faults: whoever is down or off a list comes back, ways are
+// open, disks have room, applications look for events.
 func (w *world) calmDown() {
 	w.calm = true
 	w.note("faults are over")
 	for _, n := range w.nodes {
-		if n.turn == nil {
-			n.start()
-		}
-		for _, other := range w.nodes {
+		n.log.low = false
+		for _, other := range n.knows {
+			w.way(n, other).cutUntil = w.now
+			if n.book[other] != other.place {
+				n.learn(other)
+			}
 			if n.unlisted[other] {
 				n.list(other, true)
 			}
 		}
+		if n.turn == nil {
+			n.begin()
+		}
+		n.app.lazyUntil = w.now
+		n.app.poll()
 	}
+	w.after(time.Second, w.settle)
+}
+
+// settle looks, from time to time, whether all is over.
+func (w *world) settle() {
+	if w.ended() {
+		w.result.Settled = w.now.Sub(w.start) - Calm
+		return
+	}
+	if w.now.Sub(w.start) > Calm+Bound {
+		w.breaks(AllEnds, "%s", w.open())
+		return
+	}
+	w.after(time.Second, w.settle)
 }
