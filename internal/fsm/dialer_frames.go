@@ -219,13 +219,12 @@ func (m *Machine) replied(now time.Time, s *stream, f *wire.Frame) *outbound {
 		m.violate(now, s.conn, "a reply of an epoch that can't be")
 	case s.carriesOther(x):
 		m.violate(now, s.conn, "a reply on the stream of another exchange")
-	case f.Epoch > d.epoch || f.Epoch == d.epoch && (f.Seq >= d.next || x != nil && x.name.Tag != f.Tag):
+	case f.Epoch > d.epoch || f.Epoch == d.epoch && (f.Seq >= d.next || x != nil && (x.name.Tag != f.Tag || !x.wrote)):
+		// What this journal never sent was sent all the same.
 		d.known = max(d.known, f.Epoch)
 		m.halt(now, p, ErrRolledBack, Name{m.config.Self, f.Tag})
 	case f.Epoch < d.epoch || x == nil || x.state == Cancelling:
 		m.send(s, wire.Frame{Kind: wire.Reject, Refusal: wire.Ended, Of: wire.OfReply, Epoch: f.Epoch, Seq: f.Seq, Tag: f.Tag}, Payload{})
-	case !x.wrote:
-		m.violate(now, s.conn, "a reply to a request that was never sent")
 	default:
 		return x
 	}

@@ -172,6 +172,19 @@ func TestSignsOfAnOldJournalHalt(t *testing.T) {
 	}
 }
 
+// Found by simulation: a dialer whose journal was set back to before it had sent a
+// request blamed the responder that answered it.
+func TestAReplyToWhatThisJournalNeverSentHaltsAndBlamesNobody(t *testing.T) {
+	for _, answer := range []func(*node) frame{func(n *node) frame { return n.reply(2) }, func(n *node) frame { return n.reject(2, wire.Policy) }} {
+		n, c := connectedNode(t)
+		n.request(1, "lane")
+		n.request(2, "lane") // which waits for the first
+		n.arrive(c, 3, answer(n))
+		n.wantNotice("somebody has sent it", JournalRolledBack)
+		n.wantState("it goes on when the operator renews", 2, Halted)
+	}
+}
+
 func TestAPeerThatWasNeverAskedCanBeRenewedAfterALateReply(t *testing.T) {
 	n, c, s := askedNode(t)
 	n.arrive(c, s, frame{wire.Frame{Kind: wire.Reply, Epoch: 7_000_000_000_000, Seq: 1, Tag: tag(1), Hash: hashOf("")}, nil})

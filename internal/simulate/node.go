@@ -43,6 +43,7 @@ type node struct {
 	putOff   map[wire.Tag]putOff     // by a NACK, one for each exchange
 	carries  map[fsm.Stream]wire.Tag // what was last sent on a stream, one for each
 	bound    map[wire.Tag]fsm.Stream // and where, one for each exchange
+	returned map[fsm.Peer]bool       // peers that came back on the list since the application last looked; one for each
 	forging  bool
 	setBack  bool // its journal was lost, or was set back
 	older    *log // what was durable at some moment of before
@@ -60,7 +61,7 @@ func newNode(w *world, index int) *node {
 	n := &node{
 		w: w, index: index, id: fsm.Peer(fmt.Sprintf("n%d", index)),
 		unlisted: map[*node]bool{}, book: map[*node]uint64{}, asked: map[number]wire.Tag{},
-		dials: map[fsm.Peer]dials{}, putOff: map[wire.Tag]putOff{}, carries: map[fsm.Stream]wire.Tag{}, bound: map[wire.Tag]fsm.Stream{},
+		dials: map[fsm.Peer]dials{}, putOff: map[wire.Tag]putOff{}, carries: map[fsm.Stream]wire.Tag{}, bound: map[wire.Tag]fsm.Stream{}, returned: map[fsm.Peer]bool{},
 	}
 	n.log = newLog(n)
 	n.older = n.log.copied()
@@ -87,7 +88,7 @@ func (n *node) limits() fsm.Config {
 		MaxMessageSize:   []int64{150 << 10, 1 << 20, 2 << 20}[w.dice.bits(at, 3)%3],
 		MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: room * (2 + int(w.dice.bits(at, 4)%4)), MaxOpen: room * (5 + int(w.dice.bits(at, 5)%8)),
 		ExchangesPerSecond: 1, BytesPerSecond: 50 << 10,
-		MaxStoredPerPeer: 400 << 10, MaxStored: []int64{2 << 20, 4 << 20}[w.dice.bits(at, 6)%2], MaxStreams: 4, History: n.history(), HistoryAge: time.Hour,
+		MaxStoredPerPeer: int64(room) * 400 << 10, MaxStored: int64(room) * []int64{2 << 20, 4 << 20}[w.dice.bits(at, 6)%2], MaxStreams: 4, History: n.history(), HistoryAge: time.Hour,
 	}
 }
 

@@ -96,6 +96,7 @@ func (n *node) list(other *node, listed bool) {
 		n.w.note("%v lists %v", n, other)
 		delete(n.unlisted, other)
 		delete(n.dials, other.id)
+		n.returned[other.id] = true
 		n.post(fsm.Listed{Peer: other.id})
 		return
 	}

@@ -165,16 +165,19 @@ func (a *application) checkOrder(r *request) {
 }
 
 // fair sees that between two events of one peer there is no more than one of each
-// other, as long as that has any. Requests of earlier lives come first, in order
-// of their arrival.
+// other, as long as that has any. Requests of earlier lives come first, in order of
+// their arrival, and so do those of peers that were off the list meanwhile.
 func (n *node) fair(order []fsm.Delivery) {
 	since := map[fsm.Peer]int{} // events of others since a peer's last, or since the start
 	last := map[fsm.Peer]int{}
 	fresh := order[:0:0]
 	for _, d := range order {
-		if !d.Redelivered || d.Kind != fsm.RequestReceived {
+		if !n.returned[d.Peer] && !(d.Kind == fsm.RequestReceived && d.Redelivered) {
 			fresh = append(fresh, d)
 		}
+	}
+	if n.turn != nil {
+		clear(n.returned)
 	}
 	for i, d := range fresh {
 		last[d.Peer] = i
