@@ -96,8 +96,9 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 	case f.Size > uint64(m.config.MaxMessageSize):
 		m.spend(s, unread)
 		m.refuseUnread(now, s, f)
-	case r.lanes[f.Lane] != nil:
-		m.violate(now, s.conn, "a request in a lane whose last one is unanswered")
+	case r.lanes[f.Lane] != nil: // which a dialer that was set back knows nothing of
+		m.spend(s, unread)
+		m.mismatch(now, s, f, r.lanes[f.Lane].name)
 	case m.got[Name{p.id, f.Tag}] != nil:
 		m.violate(now, s.conn, "a tag that is open under another sequence")
 	case !m.mayTake(now, s, f, unread):
@@ -224,7 +225,7 @@ func (m *Machine) repeat(now time.Time, s *stream, y *inbound, unread bool) {
 // Nothing is changed: one of the two journals was set back.
 func (m *Machine) mismatch(now time.Time, s *stream, f *wire.Frame, name Name) {
 	m.rejectRequest(s, f, wire.Reject, wire.Mismatch)
-	m.mismatchNotice(now, s, name, "it means another request by a number that is known")
+	m.mismatchNotice(now, s, name, "it means another request by a number or a lane that is taken")
 }
 
 func (m *Machine) mismatchNotice(now time.Time, s *stream, name Name, what string) {
