@@ -13,7 +13,7 @@ const exitCodes = `Exit codes:
   0    it went well
   1    it failed
   2    the command was written wrongly
-  3    the demonstration ended, and something was off
+  3    it ran to its end, and something was off
   130  it was interrupted`
 
 // usageError is a command written wrongly.
@@ -58,7 +58,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newDemo(), newJournal(), newDemoMember())
+	root.AddCommand(newDemo(), newJournal(), newSimulate(), newDemoMember())
 	return root
 }
 

@@ -49,7 +49,8 @@ type inbound struct {
 	timer   timer
 	failed  int
 	unsaved bool
-	// awaitsResume: the dialer had no room for the reply, and will ask again.
+	// awaitsResume: the dialer had no room for the reply, and will ask again, or will
+	// have connected again.
 	awaitsResume bool
 	again        bool // waits in the outbox since before this run, or was held back
 	entry        *list.Element

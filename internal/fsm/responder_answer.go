@@ -202,10 +202,13 @@ func (m *Machine) lostStream(now time.Time, y *inbound) {
 }
 
 // awaitResume gives a dialer that has just connected the time to ask for what
-// it waits for, before answers are brought to it unasked.
+// it waits for, before answers are brought to it unasked: those too for which it
+// had no room, or else one that it has got from an older stream since, and whose
+// acknowledgement was lost with that, would wait for ever to be asked for.
 func (m *Machine) awaitResume(now time.Time, p *peer) {
 	for _, y := range p.responder.inOrder() {
-		if y.state == Replying && y.stream == nil && !y.awaitsResume {
+		if y.state == Replying && y.stream == nil {
+			y.awaitsResume = false
 			y.wake(m, now.Add(time.Second))
 		}
 	}

@@ -361,6 +361,23 @@ func TestNackKeepsTheReplyUntilResume(t *testing.T) {
 	n.wantSent("asked for", "ACK of REQUEST 1", "REPLY 1")
 }
 
+// Found by simulation: the dialer had got the reply from an older stream since, and its
+// acknowledgement was lost with that. It had nothing to ask for, and was dialled for ever.
+func TestAReplyThatWasPutOffIsBroughtOnANewConnection(t *testing.T) {
+	n, c, s := askedNode(t)
+	n.arrive(c, s, request(1, "a"))
+	n.told()
+	n.answer(1)
+	n.arrive(c, s, nackReply(1))
+	n.step(broken(c))
+	c = n.connect(alice, true)
+	n.wantSent("the dialer may ask for it")
+	n.wait(2 * second)
+	n.wantSent("it hasn't", "REPLY 1")
+	n.arrive(c, n.m.lastStream, rejectReply(1, wire.Ended))
+	n.wantAsked("it had it", 1, AnsweredThere)
+}
+
 func TestALateRejectionTravelsAsTheReplyWould(t *testing.T) {
 	n, c, s := askedNode(t)
 	n.arrive(c, s, request(1, "a"))

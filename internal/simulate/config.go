@@ -18,6 +18,8 @@ type Config struct {
 	Trace bool
 	// Only, when not nil, is what may happen of all that the seed chooses.
 	Only []Choice
+	// Bound is how long after the last fault all has to have ended; 0: Bound.
+	Bound time.Duration
 }
 
 // Faults are chances while faults last: each of a frame, a turn, a request, a

@@ -80,7 +80,7 @@ func (n *node) limits() fsm.Config {
 	if w.config.Faults.Mute > 0 {
 		room = 100 // requests that are never answered would fill it, and the others wait for these
 	}
-	return fsm.Config{
+	c := fsm.Config{
 		Self: n.id, Jitter: func() float64 { return w.dice.number(w.dice.next(amount, uint64(n.index)), 3) },
 		IdleTimeout:          []time.Duration{0, 0, time.Second, 10 * time.Second}[w.dice.oneOf(at, 4)],
 		DisconnectionTimeout: 30 * time.Second, AckTimeout: 10 * time.Second,
@@ -88,17 +88,12 @@ func (n *node) limits() fsm.Config {
 		MaxMessageSize:   []int64{150 << 10, 1 << 20, 2 << 20}[w.dice.bits(at, 3)%3],
 		MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: room * (2 + int(w.dice.bits(at, 4)%4)), MaxOpen: room * (5 + int(w.dice.bits(at, 5)%8)),
 		ExchangesPerSecond: 1, BytesPerSecond: 50 << 10,
-		MaxStoredPerPeer: int64(room) * 400 << 10, MaxStored: int64(room) * []int64{2 << 20, 4 << 20}[w.dice.bits(at, 6)%2], MaxStreams: 4, History: n.history(), HistoryAge: time.Hour,
+		MaxStoredPerPeer: int64(room) * 400 << 10, MaxStored: int64(room) * []int64{2 << 20, 4 << 20}[w.dice.bits(at, 6)%2], MaxStreams: 4, History: 20, HistoryAge: time.Hour,
 	}
-}
-
-// history is how much is remembered of what has ended: little, but where it is
-// what a journal that was set back is known by.
-func (n *node) history() int {
-	if n.w.config.Faults.Restore > 0 {
-		return 1000
+	if w.config.Faults.Restore > 0 { // a journal that was set back is known by what is remembered
+		c.History, c.HistoryAge = 1000, 1000*time.Hour
 	}
-	return 20
+	return c
 }
 
 // know puts another on the list, and in the book.

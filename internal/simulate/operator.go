@@ -189,7 +189,7 @@ func (n *node) renew(other *node) {
 		if n.life == life && n.turn != nil {
 			w.result.Renewals++
 			clear(n.putOff)
-			n.call(fsm.Renew{Peer: other.id}, func(fsm.Answer) {})
+			n.call(fsm.Renew{Peer: other.id}, func(fsm.Answer) { delete(n.dials, other.id) })
 		}
 	})
 }

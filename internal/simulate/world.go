@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"strings"
@@ -269,7 +270,7 @@ func (w *world) settle() {
 		w.result.Settled = w.now.Sub(w.start) - Calm
 		return
 	}
-	if w.now.Sub(w.start) > Calm+Bound {
+	if w.now.Sub(w.start) > Calm+cmp.Or(w.config.Bound, Bound) {
 		w.breaks(AllEnds, "%s", w.open())
 		return
 	}
