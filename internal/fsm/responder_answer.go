@@ -145,9 +145,15 @@ func (m *Machine) bring(now time.Time, y *inbound) {
 func (m *Machine) sendAnswer(now time.Time, y *inbound) {
 	m.stats.Replies++
 	m.send(y.stream, m.answerFrame(y), y.reply)
-	if y.state == Replying {
+	if y.insists() {
 		y.wake(m, now.Add(m.patience(y.failed)))
 	}
+}
+
+// insists reports whether an answer is sent again until its dialer has it, also to
+// a dialer that doesn't ask: it may have been told that its request is stored.
+func (y *inbound) insists() bool {
+	return y.state == Replying && !y.awaitsResume || y.state == Refused && y.refusal == wire.Policy
 }
 
 func (m *Machine) answerFrame(y *inbound) wire.Frame {
@@ -173,7 +179,7 @@ func (y *inbound) due(m *Machine, now time.Time) {
 	switch {
 	case y.state == Delivered && !y.toldTaken && y.stream != nil:
 		m.sendAck(y.stream, y)
-	case y.state == Replying && !y.awaitsResume:
+	case y.insists():
 		if y.stream != nil {
 			m.stats.Timeouts++
 			y.failed++
@@ -195,7 +201,7 @@ func (m *Machine) lostStream(now time.Time, y *inbound) {
 	switch y.state {
 	case Receiving:
 		m.dropInbound(y) // nothing was stored
-	case Replying:
+	case Replying, Refused:
 		y.failed++
 		y.wake(m, now.Add(max(time.Second, m.backoff(y.failed, m.config.PollMax))))
 	}

@@ -261,7 +261,7 @@ func (m *Machine) dropInbound(y *inbound) {
 }
 
 // forget drops, by the operator's word, an answer that its dialer never fetched.
-// If it asks after all it is told so.
+// The dialer is told so, now when it is connected, else when it asks after all.
 func (m *Machine) forget(now time.Time, in Forget) {
 	y := m.got[in.Name]
 	switch {
@@ -278,10 +278,11 @@ func (m *Machine) forget(now time.Time, in Forget) {
 	y.state = Refused
 	y.peer.responder.replying--
 	y.peer.responder.refused++
-	y.wake(m, time.Time{})
+	y.awaitsResume = false
 	m.save(y)
 	m.sync()
 	m.touch(y.peer)
+	m.bring(now, y)
 	m.answer(in.Call, nil)
 }
 

@@ -410,6 +410,21 @@ func TestWhatTheOperatorForgetsIsRefusedFromThenOn(t *testing.T) {
 	n.wantAnswer("unknown", ErrUnknown)
 }
 
+// Found by simulation: a dialer that knows that its request is stored doesn't ask
+// again while it is connected, and was never told.
+func TestADialerThatIsConnectedIsToldThatTheAnswerWasForgotten(t *testing.T) {
+	n, c, s := askedNode(t)
+	n.arrive(c, s, request(1, "a"))
+	n.told()
+	n.answer(1)
+	n.arrive(c, s, nackReply(1))
+	n.step(Forget{Call: 1, Name: asked(1)})
+	n.wantSent("at once", "REJECT POLICY of REQUEST 1")
+	n.step(Closed{c, n.m.lastStream})
+	n.wait(2 * second)
+	n.wantSent("again, since it may be lost", "REJECT POLICY of REQUEST 1")
+}
+
 func TestTheDialerIsToldWhenTheApplicationHasItsRequest(t *testing.T) {
 	n, c, s := askedNode(t)
 	n.arrive(c, s, request(1, "a"))
