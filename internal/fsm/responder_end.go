@@ -282,7 +282,7 @@ func (m *Machine) forget(now time.Time, in Forget) {
 	m.save(y)
 	m.sync()
 	m.touch(y.peer)
-	m.bring(now, y)
+	y.wake(m, now) // on another stream: what was sent on this one may have come
 	m.answer(in.Call, nil)
 }
 

@@ -404,7 +404,7 @@ func TestWhatTheOperatorForgetsIsRefusedFromThenOn(t *testing.T) {
 	if len(n.ready.Batch.Drop) != 1 || !n.ready.Batch.Sync {
 		t.Fatal("the reply is kept")
 	}
-	n.arrive(c, s, resume(1, "a"))
+	n.arrive(c, n.stream(), resume(1, "a"))
 	n.wantSent("asked for after all", "REJECT POLICY of REQUEST 1")
 	n.step(Forget{Call: 1, Name: asked(7)})
 	n.wantAnswer("unknown", ErrUnknown)
