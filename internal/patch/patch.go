@@ -4,8 +4,8 @@
 //
 // A patch is a unified diff, with what it does in words before it. Its lines are
 // found by what they say, not by their numbers: each hunk must fit in exactly one
-// place, so that a patch that no longer fits is noticed. The patched files are
-// written elsewhere, and the go command takes them in place of the real ones
+// place, so that a patch that no longer fits is noticed. A diff from /dev/null adds
+// a file. The patched files are written elsewhere, and the go command takes them in place of the real ones
 // (go help build, -overlay).
 package patch
 
@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ type Patch struct {
 // hunk is one change of one file.
 type hunk struct {
 	file     string // relative to the module's root, with slashes
+	adds     bool   // the file, which isn't there before: a diff from /dev/null
 	old, new string
 }
 
@@ -52,18 +54,18 @@ func Read(name string) (Patch, error) {
 // Parse takes the text of a patch apart.
 func Parse(text string) (Patch, error) {
 	var p Patch
-	file := ""
+	file, adds := "", false
 	var at *hunk
 	for line := range strings.Lines(text) {
 		switch {
 		case strings.HasPrefix(line, "--- "):
-			at = nil
+			at, adds = nil, strings.TrimSpace(line[4:]) == "/dev/null"
 		case strings.HasPrefix(line, "+++ "):
 			file = strings.TrimPrefix(strings.TrimSpace(line[4:]), "b/")
 		case file == "":
 			p.About += line
 		case strings.HasPrefix(line, "@@"):
-			p.hunks = append(p.hunks, hunk{file: file})
+			p.hunks = append(p.hunks, hunk{file: file, adds: adds})
 			at = &p.hunks[len(p.hunks)-1]
 		case at == nil:
 			return p, fmt.Errorf("line %q stands outside of a hunk", line)
@@ -85,6 +87,28 @@ func Parse(text string) (Patch, error) {
 	return p, nil
 }
 
+// apply returns the text of the hunk's file with the change in it.
+func (h hunk) apply(root string, patched map[string]string) (string, error) {
+	text, found := patched[h.file]
+	if !found {
+		whole, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(h.file)))
+		if h.adds && errors.Is(err, fs.ErrNotExist) {
+			return h.new, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		text = string(whole)
+	}
+	if h.adds {
+		return "", fmt.Errorf("%w: there is a %s already", ErrMisfit, h.file)
+	}
+	if n := strings.Count(text, h.old); n != 1 || h.old == "" {
+		return "", fmt.Errorf("%w: its lines stand %d times in %s:\n%s", ErrMisfit, n, h.file, h.old)
+	}
+	return strings.Replace(text, h.old, h.new, 1), nil
+}
+
 // Overlay applies patches, in this order, to copies in dir of the files below
 // root, and returns the name of the file that tells the go command so, for its
 // flag -overlay. Root and dir are absolute.
@@ -92,18 +116,11 @@ func Overlay(root, dir string, patches ...Patch) (string, error) {
 	patched := map[string]string{}
 	for _, p := range patches {
 		for _, h := range p.hunks {
-			text, found := patched[h.file]
-			if !found {
-				whole, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(h.file)))
-				if err != nil {
-					return "", fmt.Errorf("%s: %w", p.Name, err)
-				}
-				text = string(whole)
+			text, err := h.apply(root, patched)
+			if err != nil {
+				return "", fmt.Errorf("%s: %w", p.Name, err)
 			}
-			if n := strings.Count(text, h.old); n != 1 || h.old == "" {
-				return "", fmt.Errorf("%s: %w: its lines stand %d times in %s:\n%s", p.Name, ErrMisfit, n, h.file, h.old)
-			}
-			patched[h.file] = strings.Replace(text, h.old, h.new, 1)
+			patched[h.file] = text
 		}
 	}
 	var overlay struct{ Replace map[string]string }

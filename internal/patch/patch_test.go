@@ -102,3 +102,38 @@ func TestPatchesOfOneFileAddUp(t *testing.T) {
 		t.Errorf("the patched file is\n%s (%v)", text, err)
 	}
 }
+
+const addition = `--- /dev/null
++++ b/word/word.go
+@@ -0,0 +1,3 @@
++package word
++
++const Farewell = "farewell"
+--- a/main.go
++++ b/main.go
+@@ -2,5 +2,5 @@
+ 
+-import "fmt"
++import "greeting/word"
+ 
+ func main() {
+-	fmt.Println("hello")
++	println(word.Farewell)
+`
+
+func TestAPatchMayAddAPackage(t *testing.T) {
+	dir := module(t)
+	overlay, err := Overlay(dir, t.TempDir(), mustParse(t, addition))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := exec.Command("go", "run", "-overlay", overlay, ".")
+	run.Dir = dir
+	if said, err := run.CombinedOutput(); err != nil || string(said) != "farewell\n" {
+		t.Errorf("the patched program said %q (%v)", said, err)
+	}
+	present := strings.ReplaceAll(addition, "word/word.go", "main.go")
+	if _, err := Overlay(dir, t.TempDir(), mustParse(t, present)); !errors.Is(err, ErrMisfit) {
+		t.Errorf("a file that is there is added: %v", err)
+	}
+}
