@@ -70,9 +70,9 @@ func TestALineOnWhichFrames(t *testing.T) {
 // A message takes longer on such a link than an acknowledgement is waited for.
 func TestASlowLink(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2, 1, func(o *nodeOrders) { o.Large = 400 << 10 })
+	w := newWorld(t, 2, 1, func(o *nodeOrders) { o.Large = 150 << 10 })
 	for _, h := range w.hosts {
-		h.slow("1500kbit")
+		h.slow("1mbit")
 	}
 	w.start()
 	w.more(some)

@@ -114,7 +114,7 @@ func (c *conversation) remember() error {
 			return err
 		}
 		c.next[peer]++
-		if !c.written.has(committed, id) {
+		if !c.written.has(replied, id) {
 			c.open[peer]++
 		}
 	}
@@ -209,14 +209,14 @@ func (c *conversation) take(e parley.Event) error {
 		}
 		return c.written.note(answered, e.ID.String(), fmt.Sprint(number))
 	case e.Kind == parley.ReplyReceived:
+		if !c.written.has(replied, e.ID) {
+			c.open[e.Peer]--
+		}
 		if err := c.written.take(e, gotReply, gotReply2, replied); err != nil {
 			return err
 		}
 		if err := c.Commit(e.ID); err != nil {
 			return err
-		}
-		if !c.written.has(committed, e.ID) {
-			c.open[e.Peer]--
 		}
 		if err := c.written.note(committed, e.ID.String(), noExchange); err != nil {
 			return err
