@@ -128,6 +128,13 @@ func (p *program) count(word string) int {
 	return p.said[word]
 }
 
+// lastOf is the last line that began with a word.
+func (p *program) lastOf(word string) string {
+	p.scene.mu.Lock()
+	defer p.scene.mu.Unlock()
+	return p.last[word]
+}
+
 // order gives the program a line to obey, also when it is started again.
 func (p *program) order(line string) {
 	p.orders = append(p.orders, line)
