@@ -12,6 +12,7 @@ import (
 // the cable both are on their way to the other before either can have noticed. Each
 // pair is done when both have dialled at once as often as it should.
 func TestBothSidesDialAtOnce(t *testing.T) {
+	t.Parallel()
 	const pairs = 2
 	for n := range pairs {
 		t.Run(fmt.Sprint("pair ", n+1), func(t *testing.T) {

@@ -19,6 +19,9 @@ type line struct {
 	least, delay   time.Duration // every frame takes the one, and at most the other more: half of them less than a sixteenth of it
 }
 
+// good is a line on which nothing happens but that it has a length.
+var good = line{least: 10 * time.Millisecond}
+
 // bad is a line at its worst: a fifth is lost, a fifth comes twice, and what comes
 // is up to a second late and out of order.
 var bad = line{loss: 0.2, doubling: 0.2, delay: time.Second}

@@ -15,6 +15,7 @@ const some = 20
 const long = 6 * time.Second
 
 func TestALinkThatGoesDownAndUp(t *testing.T) {
+	t.Parallel()
 	for name, lasts := range map[string]time.Duration{"for a moment": 500 * time.Millisecond, "for longer than any timeout": long} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -31,6 +32,7 @@ func TestALinkThatGoesDownAndUp(t *testing.T) {
 }
 
 func TestAPartitionInOneDirection(t *testing.T) {
+	t.Parallel()
 	for name, block := range map[string]func(p *port, blocked bool){
 		"of what a host sends":      func(p *port, blocked bool) { p.mute.Store(blocked) },
 		"of what is sent to a host": func(p *port, blocked bool) { p.deaf.Store(blocked) },
@@ -50,6 +52,7 @@ func TestAPartitionInOneDirection(t *testing.T) {
 }
 
 func TestALineOnWhichFrames(t *testing.T) {
+	t.Parallel()
 	for name, l := range map[string]line{
 		"are lost":                    {loss: bad.loss},
 		"come twice":                  {doubling: bad.doubling},
@@ -70,7 +73,7 @@ func TestALineOnWhichFrames(t *testing.T) {
 // A message takes longer on such a link than an acknowledgement is waited for.
 func TestASlowLink(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2, 1, func(o *nodeOrders) { o.Large = 150 << 10 })
+	w := newWorld(t, 2, 1, func(o *nodeOrders) { o.Large = 100 << 10 })
 	for _, h := range w.hosts {
 		h.slow("1mbit")
 	}
@@ -80,6 +83,7 @@ func TestASlowLink(t *testing.T) {
 }
 
 func TestAPeerThatMoves(t *testing.T) {
+	t.Parallel()
 	for name, listed := range map[string]bool{"and is listed where it is now": true, "and dials from there": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,6 +107,7 @@ func TestAPeerThatMoves(t *testing.T) {
 // A host that goes dark takes its connections with it, and no FIN or RST tells the
 // others. It comes back as if it had never been there, but for its disk.
 func TestAHostThatLosesPower(t *testing.T) {
+	t.Parallel()
 	for name, lasts := range map[string]time.Duration{"for a moment": 0, "for longer than any timeout": long} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

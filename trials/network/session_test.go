@@ -168,6 +168,7 @@ func (s *session) check() {
 
 // Points with names take a build of their own: this is what can be had without.
 func TestACommitteeSignsThoughAMemberIsKilled(t *testing.T) {
+	t.Parallel()
 	for n := range members {
 		t.Run(fmt.Sprint("member ", n+1), func(t *testing.T) {
 			t.Parallel()

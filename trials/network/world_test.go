@@ -30,6 +30,7 @@ type world struct {
 	nodes []*program
 	ids   []identity.ID
 	began time.Time
+	moves int // of all hosts
 }
 
 // newWorld makes a world in which nothing runs. Change may change each node's
@@ -40,6 +41,7 @@ func newWorld(t testing.TB, size int, seed uint64, change func(*nodeOrders)) *wo
 		t.Skip("takes its time, as networks do")
 	}
 	w := &world{scene: newScene(t), cable: newCable(seed), began: time.Now()}
+	w.cable.become(good)
 	for n := range size {
 		w.hosts = append(w.hosts, newHost(t, w.cable, fmt.Sprint("10.78.0.", n+1)))
 		dir := t.TempDir()
@@ -51,7 +53,7 @@ func newWorld(t testing.TB, size int, seed uint64, change func(*nodeOrders)) *wo
 		w.nodes = append(w.nodes, w.program(fmt.Sprint("node ", n+1), "node", dir, w.hosts[n].inside()...))
 	}
 	for n, node := range w.nodes {
-		orders := nodeOrders{Listen: fmt.Sprintf("0.0.0.0:%d", port4001), Window: 2 * lanes, Lanes: lanes}
+		orders := nodeOrders{Listen: fmt.Sprintf("0.0.0.0:%d", port4001), Window: lanes, Lanes: lanes}
 		for m, id := range w.ids {
 			if m != n {
 				orders.Peers = append(orders.Peers, id)
