@@ -68,7 +68,8 @@ func (h *host) raze() {
 	}
 }
 
-// within does something in the namespace. Sockets made there belong there for ever.
+// within does something in the namespace, such as starting a program. Sockets made
+// there belong there for ever.
 func (h *host) within(do func() error) error {
 	done := make(chan error)
 	go func() {
@@ -119,6 +120,3 @@ func (h *host) move(address string) {
 	h.address = netip.MustParseAddr(address)
 	h.ip(fmt.Sprintf("addr del %v/24 dev eth0", before), fmt.Sprintf("addr add %v/24 dev eth0", h.address))
 }
-
-// inside is the command by which a program runs on the host.
-func (h *host) inside() []string { return []string{"ip", "netns", "exec", h.namespace} }

@@ -18,6 +18,9 @@ var parts = map[string]func(dir string) error{
 	"node": converse,
 }
 
+// forBinary is a directory for the test binary with failpoints, if one is built.
+var forBinary string
+
 func TestMain(m *testing.M) {
 	if part, found := parts[os.Getenv(child)]; found {
 		if err := part(os.Getenv(directory)); err != nil {
@@ -31,5 +34,11 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "24"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	var err error
+	if forBinary, err = os.MkdirTemp("", "parley-network-"); err != nil {
+		panic(err)
+	}
+	status := m.Run()
+	os.RemoveAll(forBinary)
+	os.Exit(status)
 }

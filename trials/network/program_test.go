@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,10 +51,10 @@ func (s *scene) until(what string, holds func() bool) {
 type program struct {
 	scene  *scene
 	name   string
-	binary string   // this one, or one with failpoints
-	by     []string // the command that starts it inside of its host
+	binary string // this one, or one with failpoints
 	part   string
 	dir    string
+	within place
 	orders []string // which it is given again when it is started again
 
 	command *exec.Cmd
@@ -69,14 +68,19 @@ type program struct {
 	last map[string]string // the line that began so
 }
 
-func (s *scene) program(name, part, dir string, by ...string) *program {
-	return &program{scene: s, name: name, binary: os.Args[0], by: by, part: part, dir: dir, said: map[string]int{}, last: map[string]string{}}
+// place is where programs are started: it does something there.
+type place func(do func() error) error
+
+// here is this machine as it is.
+func here(do func() error) error { return do() }
+
+func (s *scene) program(name, part, dir string, within place) *program {
+	return &program{scene: s, name: name, binary: os.Args[0], part: part, dir: dir, within: within, said: map[string]int{}, last: map[string]string{}}
 }
 
 func (p *program) start(env ...string) {
 	p.scene.t.Helper()
-	line := append(slices.Clone(p.by), p.binary)
-	p.command = exec.Command(line[0], line[1:]...)
+	p.command = exec.Command(p.binary)
 	p.command.Env = append(os.Environ(), append(env, child+"="+p.part, directory+"="+p.dir)...)
 	p.errors.Reset()
 	p.command.Stderr = &p.errors
@@ -88,7 +92,7 @@ func (p *program) start(env ...string) {
 	if err != nil {
 		p.scene.t.Fatal(err)
 	}
-	if err := p.command.Start(); err != nil {
+	if err := p.within(p.command.Start); err != nil {
 		p.scene.t.Fatal(err)
 	}
 	p.stdin, p.ended = stdin, make(chan struct{})

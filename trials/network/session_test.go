@@ -25,12 +25,12 @@ type session struct {
 	members []*program
 }
 
-// site is where a session takes place: an address for each member, and the
-// commands by which a program runs there.
+// site is where a session takes place: for each member where it runs, and at which
+// address.
 type site struct {
+	places    []place
 	addresses []string
-	inside    [][]string // nil: here
-	bad       bool       // the lines between
+	bad       bool // the lines between
 }
 
 // loopback is this machine. Its ports were free a moment ago.
@@ -43,7 +43,7 @@ func loopback(t testing.TB) site {
 			t.Fatal(err)
 		}
 		defer l.Close() // when all are found, so that none is found twice
-		s.addresses, s.inside = append(s.addresses, l.Addr().String()), append(s.inside, nil)
+		s.places, s.addresses = append(s.places, here), append(s.addresses, l.Addr().String())
 	}
 	return s
 }
@@ -60,7 +60,7 @@ func newSession(t testing.TB, binary string, at site, messageSize int) *session 
 		}
 		s.Members = append(s.Members, key.PeerID())
 		all = append(all, allowlist.Member{ID: key.PeerID(), Addresses: []string{address}})
-		member := s.program(fmt.Sprint("member ", n+1), "member", dir, at.inside[n]...)
+		member := s.program(fmt.Sprint("member ", n+1), "member", dir, at.places[n])
 		member.binary = binary
 		s.members = append(s.members, member)
 	}

@@ -110,7 +110,10 @@ func (p *plan) over(c *chain, at strike, died bool) {
 
 // carryOut lets sessions sign, so many at once, each with a strike of its own.
 func (p *plan) carryOut(t *testing.T, workers int, at func(t testing.TB) site) {
-	binary := withFailpoints(t)
+	binary, err := withFailpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.began = time.Now()
 	var all sync.WaitGroup
 	for range workers {
@@ -152,19 +155,14 @@ func (p *plan) report(t *testing.T) {
 		p.ended, members, time.Since(p.began).Seconds(), struck, through, len(p.chains), strings.Join(never, " "))
 }
 
-// withFailpoints builds this test binary with them.
-func withFailpoints(t *testing.T) string {
-	t.Helper()
+// withFailpoints is this test binary with them, built once.
+var withFailpoints = sync.OnceValues(func() (string, error) {
 	states, err := patch.Read("state.patch")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	binary, err := failpoints.BuildTest(t.TempDir(), "./trials/network", states)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return binary
-}
+	return failpoints.BuildTest(forBinary, "./trials/network", states)
+})
 
 // places are all of the handler and of the member's state that are passed in a
 // session: of short messages, and only of those that are kept in a file each.
@@ -194,12 +192,11 @@ func needPoints(t *testing.T) {
 // committee signs all the same, and what the members stored agrees.
 func TestPersistencePointsOnACleanLine(t *testing.T) {
 	needPoints(t)
-	t.Parallel()
 	short, long := places()
 	p := &plan{struck: map[string]int{}}
 	p.add(short, 0)
 	p.add(long, fileSize)
-	p.carryOut(t, 3, loopback)
+	p.carryOut(t, 2, loopback)
 }
 
 func TestPersistencePointsOnABadLine(t *testing.T) {
@@ -222,7 +219,7 @@ func badLine(t testing.TB) site {
 	c.become(bad)
 	for n := range members {
 		h := newHost(t, c, fmt.Sprint("10.78.0.", n+1))
-		at.addresses, at.inside = append(at.addresses, fmt.Sprintf("%v:%d", h.address, port4001)), append(at.inside, h.inside())
+		at.places, at.addresses = append(at.places, h.within), append(at.addresses, fmt.Sprintf("%v:%d", h.address, port4001))
 	}
 	return at
 }

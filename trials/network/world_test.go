@@ -50,7 +50,7 @@ func newWorld(t testing.TB, size int, seed uint64, change func(*nodeOrders)) *wo
 			t.Fatal(err)
 		}
 		w.ids = append(w.ids, key.PeerID())
-		w.nodes = append(w.nodes, w.program(fmt.Sprint("node ", n+1), "node", dir, w.hosts[n].inside()...))
+		w.nodes = append(w.nodes, w.program(fmt.Sprint("node ", n+1), "node", dir, w.hosts[n].within))
 	}
 	for n, node := range w.nodes {
 		orders := nodeOrders{Listen: fmt.Sprintf("0.0.0.0:%d", port4001), Window: lanes, Lanes: lanes}
