@@ -33,9 +33,15 @@ type cable struct {
 	line   line
 	ports  []*port
 	homes  map[mac]*port
-	closed bool
 
-	passed, lost, doubled, delayed atomic.Int64 // frames; delayed by a millisecond or more
+	*figures
+}
+
+// figures are what became of frames; delayed are those by a millisecond or more.
+type figures struct{ passed, lost, doubled, delayed atomic.Int64 }
+
+func (f *figures) String() string {
+	return fmt.Sprintf("%d frames passed, %d lost, %d doubled, %d delayed", f.passed.Load(), f.lost.Load(), f.doubled.Load(), f.delayed.Load())
 }
 
 type mac [6]byte
@@ -48,7 +54,7 @@ type port struct {
 }
 
 func newCable(seed uint64) *cable {
-	return &cable{random: rand.New(rand.NewPCG(seed, 0)), homes: map[mac]*port{}}
+	return &cable{random: rand.New(rand.NewPCG(seed, 0)), homes: map[mac]*port{}, figures: &figures{}}
 }
 
 // become changes the line for all frames that are sent from now on.
@@ -145,8 +151,4 @@ func (c *cable) deliver(to *port, frame []byte) {
 		return
 	}
 	c.passed.Add(1)
-}
-
-func (c *cable) String() string {
-	return fmt.Sprintf("%d frames passed, %d lost, %d doubled, %d delayed", c.passed.Load(), c.lost.Load(), c.doubled.Load(), c.delayed.Load())
 }

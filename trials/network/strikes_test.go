@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -208,14 +209,18 @@ func TestPersistencePointsOnABadLine(t *testing.T) {
 	short, _ := places()
 	p := &plan{struck: map[string]int{}}
 	p.add(short, 0)
-	p.carryOut(t, 20, badLine)
+	all := &figures{}
+	var sites atomic.Uint64
+	p.carryOut(t, 20, func(t testing.TB) site { return badLine(t, *seed+sites.Add(1), all) })
+	t.Log(all)
 }
 
 // badLine is a host for each member, and between them the cable at its worst.
-func badLine(t testing.TB) site {
+func badLine(t testing.TB, seed uint64, all *figures) site {
 	t.Helper()
 	at := site{bad: true}
-	c := newCable(1)
+	c := newCable(seed)
+	c.figures = all
 	c.become(bad)
 	for n := range members {
 		h := newHost(t, c, fmt.Sprint("10.78.0.", n+1))

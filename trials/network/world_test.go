@@ -142,7 +142,7 @@ func (w *world) finish(mayAlarm ...parley.Kind) {
 		dirs = append(dirs, node.dir)
 	}
 	exchanges := agree(w.t, dirs, lanes, mayAlarm...)
-	w.t.Logf("%d exchanges in %.1f s; %v", exchanges, time.Since(w.began).Seconds(), w.cable)
+	w.t.Logf("%d exchanges in %.1f s; %v", exchanges, time.Since(w.began).Seconds(), w.cable.figures)
 	for _, node := range w.nodes {
 		w.t.Logf("%s: %s", node.name, node.last["stats"])
 	}
