@@ -49,6 +49,7 @@ type node struct {
 	written  map[string][]byte // the journal, synced or not
 	durable  map[string][]byte // what a crash leaves of it
 	payloads map[uint64]bool   // in the journal, by their numbers
+	dropped  map[uint64]bool   // … until the last sync: a crash brings them back
 
 	conns  Conn
 	peers  Stream // the last stream that a peer opened
@@ -68,7 +69,7 @@ func newNode(t testing.TB, change ...func(*Config)) *node {
 func newNodeOf(t testing.TB, m *Machine) *node {
 	return &node{
 		t: t, m: m, now: morning, peers: 1,
-		written: map[string][]byte{}, durable: map[string][]byte{}, payloads: map[uint64]bool{},
+		written: map[string][]byte{}, durable: map[string][]byte{}, payloads: map[uint64]bool{}, dropped: map[uint64]bool{},
 	}
 }
 
@@ -102,16 +103,25 @@ func (n *node) turn() Ready {
 	for _, p := range n.ready.Batch.Payloads {
 		n.payloads[p.Number] = true
 	}
-	for _, number := range n.ready.Batch.Drop {
-		delete(n.payloads, number)
-	}
-	if n.ready.Batch.Sync {
-		n.durable = maps.Clone(n.written)
-	}
+	n.settle(n.ready.Batch)
 	if broken := n.m.broken(); broken != "" {
 		n.t.Fatalf("the machine contradicts itself: %s\n%s", broken, n.transcript())
 	}
 	return n.ready
+}
+
+// settle drops payloads, and notes what a crash would leave.
+func (n *node) settle(b Batch) {
+	for _, number := range b.Drop {
+		if n.payloads[number] {
+			n.dropped[number] = true
+			delete(n.payloads, number)
+		}
+	}
+	if b.Sync {
+		n.durable = maps.Clone(n.written)
+		clear(n.dropped)
+	}
 }
 
 // wait lets time pass, with a Tick at every deadline on the way, and returns
@@ -146,7 +156,9 @@ func (n *node) restart(crash bool) {
 	n.t.Helper()
 	if crash {
 		n.written = maps.Clone(n.durable)
+		maps.Copy(n.payloads, n.dropped)
 	}
+	clear(n.dropped)
 	n.m = restored(n.t, n.m.config, n.written, n.now)
 	maps.DeleteFunc(n.payloads, func(number uint64, _ bool) bool { return !named(n.t, n.m.config, n.written, number) })
 	n.turn()

@@ -26,7 +26,7 @@ func TestAnyStory(t *testing.T) {
 		if play(t, story) == "" {
 			continue
 		}
-		story = shortest(t, story)
+		story = shortest(t, story, play)
 		t.Fatalf("story %d, in short (%d steps):\n%s\n%#v", seed, len(story), play(t, story), slices.Concat(story...))
 	}
 }
@@ -56,7 +56,12 @@ func FuzzMachine(f *testing.F) {
 }
 
 // play tells how a story fails; "" when it doesn't.
-func play(t testing.TB, story [][]byte) (failure string) {
+func play(t testing.TB, story [][]byte) string {
+	return try(t, func(trial testing.TB) { newWorld(trial).run(story) })
+}
+
+// try tells how something fails that is tried.
+func try(t testing.TB, what func(testing.TB)) (failure string) {
 	w := &trial{TB: t}
 	defer func() {
 		if broken := recover(); broken == errFailed {
@@ -65,12 +70,12 @@ func play(t testing.TB, story [][]byte) (failure string) {
 			panic(broken)
 		}
 	}()
-	newWorld(w).run(story)
+	what(w)
 	return ""
 }
 
 // shortest leaves out of a failing story whatever it fails without.
-func shortest(t testing.TB, story [][]byte) [][]byte {
+func shortest(t testing.TB, story [][]byte, play func(testing.TB, [][]byte) string) [][]byte {
 	why := reason(play(t, story))
 	for size := len(story) / 2; size > 0; size /= 2 {
 		for from := 0; from+size <= len(story); {

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"maps"
 	"slices"
 )
 
@@ -40,12 +39,7 @@ func (w *world) apply() {
 	for _, p := range r.Batch.Payloads {
 		w.payloads[p.Number] = true
 	}
-	for _, number := range r.Batch.Drop {
-		delete(w.payloads, number)
-	}
-	if r.Batch.Sync {
-		w.durable = maps.Clone(w.written)
-	}
+	w.settle(r.Batch)
 	for _, a := range r.Answers {
 		for i, o := range w.staged[a.Call] {
 			if a.Err != nil || a.Names[i].Tag != o.Tag {
