@@ -17,7 +17,7 @@ func Describe(key, value []byte, peer func(Peer) string) string {
 		peer = func(id Peer) string { return hex.EncodeToString([]byte(id)) }
 	}
 	r := Restore(Config{}) // so that the form of a record is known in one place
-	if err := r.Record(key, value); err != nil {
+	if err := r.read(key, value); err != nil {
 		return fmt.Sprintf("unreadable, %d bytes: %v", len(value), err)
 	}
 	l := line{peer: peer}

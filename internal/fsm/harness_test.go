@@ -178,8 +178,8 @@ func restored(t testing.TB, c Config, records map[string][]byte, now time.Time) 
 func named(t testing.TB, c Config, records map[string][]byte, number uint64) bool {
 	t.Helper()
 	r := Restore(c)
-	for k, v := range records {
-		if err := r.Record([]byte(k), v); err != nil {
+	for _, k := range slices.Sorted(maps.Keys(records)) {
+		if err := r.Record([]byte(k), records[k]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -269,7 +270,10 @@ func (d *decoder) text() string {
 }
 
 func (d *decoder) time() time.Time {
-	if ms := d.number(); ms != 0 {
+	switch ms := d.number(); {
+	case ms > math.MaxInt64:
+		d.fail()
+	case ms != 0:
 		return time.UnixMilli(int64(ms))
 	}
 	return time.Time{}
@@ -277,7 +281,7 @@ func (d *decoder) time() time.Time {
 
 func (d *decoder) payload() (p Payload) {
 	p.Number, p.Size = d.number(), int64(d.number())
-	if len(d.rest) < len(wire.Hash{}) {
+	if p.Size < 0 || len(d.rest) < len(wire.Hash{}) {
 		d.fail()
 		return Payload{}
 	}

@@ -17,17 +17,28 @@ import (
 type Restorer struct {
 	m       *Machine
 	outs    []*outbound         // one for each exchange
+	open    map[number]struct{} // of those, one for each exchange that is open
+	lanes   map[laneOf]stretch  // of the same, one for each exchange at most
 	ins     []*inbound          // one for each exchange
 	numbers map[uint64]struct{} // payloads, two for each exchange
 }
 
 // Restore begins a recovery into a new machine.
 func Restore(config Config) *Restorer {
-	return &Restorer{m: New(config), numbers: map[uint64]struct{}{}}
+	return &Restorer{m: New(config), open: map[number]struct{}{}, lanes: map[laneOf]stretch{}, numbers: map[uint64]struct{}{}}
 }
 
-// Record takes one record, in ascending order of keys.
+// Record takes one record, in ascending order of keys: a record of a peer comes
+// before those of its exchanges, which must belong to it.
 func (r *Restorer) Record(k, value []byte) error {
+	if err := r.read(k, value); err != nil {
+		return err
+	}
+	return r.place(k)
+}
+
+// read takes a record by itself.
+func (r *Restorer) read(k, value []byte) error {
 	if len(k) < 2 {
 		return fmt.Errorf("key %x: %w", k, errBadRecord)
 	}
@@ -80,6 +91,10 @@ func (r *Restorer) ended(key string, d *decoder) {
 		return
 	}
 	id, block := key[:len(key)-8], binary.BigEndian.Uint64([]byte(key[len(key)-8:]))
+	if block > lastSequence/blockSize {
+		d.fail()
+		return
+	}
 	e := &r.m.peer(Peer(id)).responder.ended
 	for range d.number() {
 		first, more := d.number(), d.number()
@@ -168,6 +183,9 @@ func (r *Restorer) inbound(key string, d *decoder) {
 	if y.state == Delivered {
 		y.state = Stored // no application of this run has it
 	}
+	if n != len(wire.Tag{}) || y.name.Dialer == "" {
+		d.fail()
+	}
 	r.ins = append(r.ins, y)
 }
 
@@ -209,7 +227,6 @@ func (r *Restorer) Done(now time.Time) *Machine {
 	for _, y := range r.ins {
 		r.named(y.payload, y.reply)
 		m.ordinal = max(m.ordinal, y.ordinal)
-		m.enterInbound(y)
 	}
 	m.trimHistory(now)
 	m.keepOutAgain(now)

@@ -108,6 +108,7 @@ func TestEndedIsRestoredFromItsBlocks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := newNode(noTest{})
 		r := &n.m.peer(alice).responder
+		r.epoch = 1
 		written := map[string][]byte{}
 		for range rapid.IntRange(1, 12).Draw(t, "changes") {
 			if rapid.IntRange(0, 9).Draw(t, "new epoch") == 0 {

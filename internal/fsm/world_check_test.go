@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -90,8 +91,8 @@ func (w *world) look() {
 // it. What is on its way in or was staged for a call isn't named yet.
 func (w *world) checkPayloads() {
 	r := Restore(w.m.config)
-	for k, v := range w.written {
-		if err := r.Record([]byte(k), v); err != nil {
+	for _, k := range slices.Sorted(maps.Keys(w.written)) {
+		if err := r.Record([]byte(k), w.written[k]); err != nil {
 			w.fail("a record can't be read: %v", err)
 		}
 	}
