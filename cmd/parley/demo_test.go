@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"charm.land/lipgloss/v2"
+	"go.uber.org/goleak"
+
 	"github.com/parley-p2p/parley/examples/committee"
 	"github.com/parley-p2p/parley/identity"
 )
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Setenv("GORACE", "halt_on_error=1")
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func demo(t *testing.T, args ...string) (output string, err error) {
