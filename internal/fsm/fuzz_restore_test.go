@@ -148,3 +148,50 @@ func unpacked(text []byte) []Record {
 	slices.SortStableFunc(all, func(a, b Record) int { return bytes.Compare(a.Key, b.Key) })
 	return slices.CompactFunc(all, func(a, b Record) bool { return bytes.Equal(a.Key, b.Key) })
 }
+
+// Records that can each be read, and that no journal has together.
+func TestRecordsThatContradictEachOtherAreRefused(t *testing.T) {
+	n, c, s := askedNode(t)
+	n.request(1, "")
+	n.request(2, "")
+	n.arrive(c, s, request(1, ""))
+	n.arrive(c, s, cancel(2)) // which it never made
+	kept := func(kind byte, change func(key string) string) map[string][]byte {
+		all := maps.Clone(n.written)
+		for k, v := range n.written {
+			if k[0] == kind {
+				delete(all, k)
+				if k = change(k); k != "" {
+					all[k] = v
+				}
+			}
+		}
+		return all
+	}
+	gone := func(string) string { return "" }
+	other := func(k string) string { return k[:1] + "b" + k[2:] } // of another peer, or tag
+	for _, test := range []struct {
+		what    string
+		records map[string][]byte
+	}{
+		{"exchanges made here without what is known of their peer", kept(dialerKey, gone)},
+		{"exchanges of a peer without what is known of it", kept(responderKey, gone)},
+		{"ends of another peer", kept(endedKey, other)},
+		{"an exchange twice", func() map[string][]byte {
+			all := maps.Clone(n.written)
+			maps.Copy(all, kept(outboundKey, func(k string) string { return k[:1] + "b" + k[2:] }))
+			return all
+		}()},
+	} {
+		r := Restore(n.m.config)
+		var err error
+		for _, k := range slices.Sorted(maps.Keys(test.records)) {
+			if err == nil {
+				err = r.Record([]byte(k), test.records[k])
+			}
+		}
+		if !errors.Is(err, errContradicts) {
+			t.Errorf("%s: %v", test.what, err)
+		}
+	}
+}

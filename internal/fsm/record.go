@@ -258,6 +258,17 @@ func (d *decoder) number() uint64 {
 	return n
 }
 
+// small is a number of one byte: a larger one is refused, or it would pass for
+// another.
+func (d *decoder) small() uint8 {
+	n := d.number()
+	if n > math.MaxUint8 {
+		d.fail()
+		return 0
+	}
+	return uint8(n)
+}
+
 func (d *decoder) text() string {
 	n := d.number()
 	if uint64(len(d.rest)) < n {

@@ -117,7 +117,7 @@ func (r *Restorer) remembered(serial string, d *decoder) {
 	h.Name.Dialer = Peer(d.text())
 	copy(h.Name.Tag[:], d.text())
 	h.Peer = Peer(d.text())
-	h.Dialer, h.Responder = DialerState(d.number()), ResponderState(d.number())
+	h.Dialer, h.Responder = DialerState(d.small()), ResponderState(d.small())
 	h.RequestSize, h.ReplySize = int64(d.number()), int64(d.number())
 	h.Lane, h.Key = d.text(), d.text()
 	h.Made, h.Ended, h.Deadline = d.time(), d.time(), d.time()
@@ -142,7 +142,7 @@ func (r *Restorer) outbound(tag string, d *decoder) {
 	}
 	x.timer.owner = x
 	x.epoch = d.number()
-	x.seq, x.outcome, x.ordinal = d.number(), DialerState(d.number()), d.number()
+	x.seq, x.outcome, x.ordinal = d.number(), DialerState(d.small()), d.number()
 	bits := d.number()
 	x.sent, x.acked, x.taken, x.possiblySeen, x.committed = bits&1 != 0, bits&2 != 0, bits&4 != 0, bits&8 != 0, bits&16 != 0
 	x.wrote, x.resent = x.sent, x.sent
@@ -173,8 +173,8 @@ func (r *Restorer) inbound(key string, d *decoder) {
 	y.name.Dialer = Peer(key[n:])
 	y.peer = r.m.peer(y.name.Dialer)
 	y.timer.owner = y
-	y.seq, y.state, y.ordinal = d.number(), ResponderState(d.number()), d.number()
-	y.refusal, y.limit = wire.Refusal(d.number()), d.number()
+	y.seq, y.state, y.ordinal = d.number(), ResponderState(d.small()), d.number()
+	y.refusal, y.limit = wire.Refusal(d.small()), d.number()
 	y.possiblySeen = d.number()&1 != 0
 	y.lane = d.text()
 	y.deadline, y.arrived = d.time(), d.time()
