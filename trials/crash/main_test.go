@@ -1,0 +1,64 @@
+package crash
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/parley-p2p/parley/trials/failpoints"
+)
+
+var (
+	kills    = flag.Int("kills", 16, "processes to be killed at random moments")
+	thorough = flag.Bool("thorough", false, "try every place at several passes, on both sides, and every commit of a session")
+	seed     = flag.Uint64("seed", 1, "of the moments, and of the jobs")
+)
+
+// patience is how long a test waits for progress. Nothing depends on how long it
+// really takes.
+const patience = time.Minute
+
+// sideBySide bounds the pairs that run at once: most of their time they wait for
+// the disk or for each other.
+const sideBySide = "6"
+
+// parts are what a process may be that a test started: the test binary is also
+// every other program that a test needs.
+var parts = map[string]func() error{"asker": ask, "answerer": answer}
+
+func TestMain(m *testing.M) {
+	if part, found := parts[os.Getenv("PARLEY_TRIAL_PART")]; found {
+		if err := part(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", sideBySide); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(builtIn)
+		if testing.Verbose() {
+			fmt.Printf("%d processes killed, %d exchanges\n", killed.Load(), exchanges.Load())
+		}
+		os.Exit(code)
+	}))
+}
+
+var builtIn string // the directory of the program with failpoints
+
+// withFailpoints is this test binary with failpoints, built once.
+var withFailpoints = sync.OnceValues(func() (program string, err error) {
+	if builtIn, err = os.MkdirTemp("", "parley-failpoints-"); err != nil {
+		return "", err
+	}
+	return failpoints.BuildTest(builtIn, "./trials/crash")
+})
