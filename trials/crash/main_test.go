@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/parley-p2p/parley/internal/patch"
 	"github.com/parley-p2p/parley/trials/failpoints"
 )
 
@@ -55,10 +56,15 @@ func TestMain(m *testing.M) {
 
 var builtIn string // the directory of the program with failpoints
 
-// withFailpoints is this test binary with failpoints, built once.
+// withFailpoints is this test binary with failpoints and a journal of small tables,
+// built once.
 var withFailpoints = sync.OnceValues(func() (program string, err error) {
 	if builtIn, err = os.MkdirTemp("", "parley-failpoints-"); err != nil {
 		return "", err
 	}
-	return failpoints.BuildTest(builtIn, "./trials/crash")
+	small, err := patch.Read("small.patch")
+	if err != nil {
+		return "", err
+	}
+	return failpoints.BuildTest(builtIn, "./trials/crash", small)
 })

@@ -12,7 +12,7 @@ import (
 
 // enoughLines is how many lines a process says that has been at every place which
 // it passes as often as it was asked for: it is killed then.
-const enoughLines = 40
+const enoughLines = 50
 
 // visits are the places at which a process has died, by side.
 type visits struct {

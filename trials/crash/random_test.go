@@ -12,14 +12,19 @@ import (
 const unending = 1 << 20
 
 // Either process is killed at any moment, and started again on its directory: one
-// time in four before it has recovered.
+// time in four before it has recovered. Every other pair has a journal of small
+// tables, so that there is more going on in it.
 func TestProcessesKilledAtAnyMoment(t *testing.T) {
 	const pairs = 4
+	small, err := withFailpoints()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range pairs {
 		t.Run(fmt.Sprint("pair ", i), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(*seed, uint64(i)))
-			p := newPair(t, os.Args[0], unending)
+			p := newPair(t, []string{os.Args[0], small}[i%2], unending)
 			p.start()
 			for p.killed < (*kills+i)/pairs {
 				p.killAtRandom(random)
