@@ -12,6 +12,24 @@ func (p *pair) start() {
 	p.answerer.start()
 }
 
+func (p *pair) of(side string) *program {
+	if side == p.asker.part {
+		return p.asker
+	}
+	return p.answerer
+}
+
+// awaitEnd waits until the asker is done, and reports whether it came to that: not,
+// when the victim died before.
+func (p *pair) awaitEnd(victim *program) bool {
+	p.t.Helper()
+	for {
+		if came, done := p.await(1, victim); !came {
+			return done
+		}
+	}
+}
+
 // await waits for so many lines, and reports whether they came: not, when the victim
 // died before by itself or the asker is done.
 func (p *pair) await(lines int, victim *program) (came, done bool) {
@@ -53,27 +71,17 @@ func (p *pair) windUp() {
 	if err := os.WriteFile(filepath.Join(p.asker.dir, enough), nil, 0o600); err != nil {
 		p.t.Fatal(err)
 	}
-	for done := false; !done; {
-		_, done = p.await(1, p.asker)
-		if !done && p.isOver(p.asker) {
-			p.asker.bury()
-			p.t.Fatal("the asker was killed by someone else")
-		}
+	if !p.awaitEnd(p.asker) {
+		p.asker.bury()
+		p.t.Fatal("the asker was killed by someone else")
 	}
 	p.end()
 }
 
-func (p *pair) isOver(of *program) bool {
-	select {
-	case <-of.read:
-		return true
-	default:
-		return false
-	}
-}
-
-// end stops both when the asker is done, and audits them.
-func (p *pair) end() {
+// end stops both when the asker is done, and audits them. One that was to die may do
+// so at the very last; it is started again then, for what the other side still waits
+// for. It reports whether that happened.
+func (p *pair) end() (died bool) {
 	p.t.Helper()
 	go func() { // what they still say
 		for {
@@ -84,7 +92,14 @@ func (p *pair) end() {
 			}
 		}
 	}()
-	p.answerer.stop()
-	p.asker.stop()
+	for _, part := range []*program{p.answerer, p.asker} {
+		for part.stop() {
+			died = true
+			p.killed++
+			killed.Add(1)
+			part.start()
+		}
+	}
 	p.audit()
+	return died
 }

@@ -63,10 +63,7 @@ func TestProcessesThatDieAtNamedPlaces(t *testing.T) {
 func dieEverywhere(t *testing.T, program, side string, pass int, v *visits) {
 	random := rand.New(rand.NewPCG(*seed, uint64(pass)))
 	p := newPair(t, program, unending)
-	victim := p.asker
-	if side == "answerer" {
-		victim = p.answerer
-	}
+	victim := p.of(side)
 	victim.peer.start()
 	for _, place := range itinerary(random) {
 		nth := pass

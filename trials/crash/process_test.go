@@ -40,6 +40,7 @@ type program struct {
 	read    chan struct{} // closed when stdout has ended
 	errors  bytes.Buffer
 	lives   int
+	mortal  bool // it is to die at a failpoint
 }
 
 // line is what a process said.
@@ -95,9 +96,11 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
+// start begins a life. What is added to its environment has it die somewhere.
 func (p *program) start(env ...string) {
 	p.t.Helper()
 	p.lives++
+	p.mortal = len(env) > 0
 	p.command = exec.CommandContext(p.t.Context(), p.path)
 	p.command.Env = append(append(os.Environ(), "PARLEY_TRIAL_PART="+p.part, "PARLEY_TRIAL_DIR="+p.dir, "PARLEY_TRIAL_ADDRESS="+p.address,
 		"PARLEY_TRIAL_PEER="+p.peer.id.String(), "PARLEY_TRIAL_PEER_ADDRESS="+p.peer.address), p.env...)
@@ -161,14 +164,21 @@ func (p *program) wasKilled() bool {
 	return unix && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// stop asks the process to close its node and end.
-func (p *program) stop() {
+// stop asks the process to close its node and end. One that was to die somewhere may
+// do so first, which it reports.
+func (p *program) stop() (died bool) {
 	p.t.Helper()
 	p.stdin.Close()
 	<-p.read
-	if err := p.command.Wait(); err != nil {
-		p.t.Fatalf("the %s ended with %v:\n%s", p.part, err, &p.errors)
+	err := p.command.Wait()
+	switch {
+	case err == nil:
+		return false
+	case p.mortal && p.wasKilled():
+		return true
 	}
+	p.t.Fatalf("the %s ended with %v:\n%s", p.part, err, &p.errors)
+	return false
 }
 
 // playing is the node of a process that a test started.
