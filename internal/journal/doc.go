@@ -74,6 +74,8 @@
 //   - It reports errors of a commit, and of its manifest, by a call that is
 //     expected to end the process: pebble.go fails the journal instead, and
 //     guard.go sees to it that nothing on disk changes from then on.
+//   - It panics, in a way that can't be recovered from, where a log can't be ended or
+//     the next one begun: guard.go and watermark.go don't tell it of such an error.
 //   - It repeats a failed flush at once and for ever, and lets commits wait for
 //     it: pebble.go ends the one, backlog.go replaces the other.
 //

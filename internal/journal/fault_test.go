@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -200,6 +201,48 @@ func TestFullDiskInTheBackground(t *testing.T) {
 	}
 	disk.set(-1, 0)
 	mustClose(t, mustOpen(t, memDir, disk))
+}
+
+// TestLogThatIsRefused refuses to begin the next log, to write it, or to sync it,
+// until the one after it would be begun. None of that ends the process, which is what
+// Pebble makes of it.
+func TestLogThatIsRefused(t *testing.T) {
+	for what, kinds := range map[string][]errorfs.OpKind{
+		"begun":   {errorfs.OpCreate, errorfs.OpReuseForWrite},
+		"written": {errorfs.OpFileWrite},
+		"synced":  {errorfs.OpFileSync, errorfs.OpFileSyncData},
+	} {
+		t.Run(what, func(t *testing.T) {
+			disk := newFaultyDisk(vfs.NewMem())
+			j := mustOpen(t, memDir, disk)
+			set(t, j, true, "a", "1")
+			disk.concern(func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, ".log") && slices.Contains(kinds, op.Kind) })
+			disk.set(0, 1<<30)
+			var committing sync.WaitGroup
+			for range 4 { // one of them learns of it, the others may be under way
+				committing.Go(func() {
+					for j.Err() == nil {
+						b := j.Batch()
+						b.SetPayload(j.NextPayload(), pattern(FileSize/2))
+						_ = b.Commit(false)
+					}
+				})
+			}
+			committing.Wait()
+			if err := j.Err(); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("the failure is %v", err)
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			disk.set(-1, 0)
+			j = mustOpen(t, memDir, disk)
+			defer mustClose(t, j)
+			if got, err := records(j); err != nil || len(got) == 0 || got[0] != "a=1" {
+				t.Fatalf("records are %q (%v)", got, err)
+			}
+		})
+	}
 }
 
 // TestCommitThatWaitsForAFlushLearnsOfItsFailure holds back all tables until

@@ -41,13 +41,12 @@ func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 }
 
 func (g *guard) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := g.failure.check(); err != nil {
-		return nil, err
-	}
-	if err := g.settle(name); err != nil {
-		return nil, err
-	}
-	return g.own(name)(g.FS.Create(name, category))
+	return g.own(name, func() (vfs.File, error) {
+		if err := g.settle(name); err != nil {
+			return nil, err
+		}
+		return g.FS.Create(name, category)
+	})
 }
 
 // settle syncs the directory before a marker comes or goes. A marker's name says
@@ -62,45 +61,54 @@ func (g *guard) settle(name string) error {
 }
 
 func (g *guard) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	if err := g.failure.check(); err != nil {
-		return nil, err
-	}
-	return g.own(name)(g.FS.OpenReadWrite(name, category, opts...))
+	return g.own(name, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, category, opts...) })
 }
 
 func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.own(newname, func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, category) })
+}
+
+// own opens a file for writing and takes it into the guard.
+//
+// Pebble is never told that a log can't be begun: it panics then, while a lock is
+// released that its caller releases again, which ends the process. The journal has
+// failed instead, and what is still written to the log is lost with it.
+func (g *guard) own(name string, open func() (vfs.File, error)) (vfs.File, error) {
+	number, isLog := logNumber(g.FS, name)
+	guarded, err := g.openGuarded(name, open)
+	if !isLog {
+		return guarded, err
+	}
+	if err == nil {
+		mark := g.PathJoin(g.PathDir(name), watermarkFile)
+		// One beside each log; see maxMemTables.
+		var file vfs.File
+		if file, err = g.OpenReadWrite(mark, vfs.WriteCategoryUnspecified); err == nil {
+			return &markedLog{guardedFile: *guarded.(*guardedFile), mark: watermark{log: number}, file: file}, nil
+		}
+		guarded.Close()
+	}
+	g.failure.latch(err)
+	return vfs.NewMem().Create(g.PathBase(name), vfs.WriteCategoryUnspecified)
+}
+
+// openGuarded opens a file that its owner alone can read, and that takes no more
+// bytes once the journal has failed.
+func (g *guard) openGuarded(name string, open func() (vfs.File, error)) (vfs.File, error) {
 	if err := g.failure.check(); err != nil {
 		return nil, err
 	}
-	return g.own(newname)(g.FS.ReuseForWrite(oldname, newname, category))
-}
-
-// own takes a file just opened for writing into the guard.
-func (g *guard) own(name string) func(vfs.File, error) (vfs.File, error) {
-	return func(f vfs.File, err error) (vfs.File, error) {
-		if err != nil {
-			return nil, err
-		}
-		if f.Fd() != vfs.InvalidFd {
-			if err := os.Chmod(name, 0o600); err != nil {
-				f.Close()
-				return nil, err
-			}
-		}
-		guarded := guardedFile{File: f, failure: g.failure}
-		number, isLog := logNumber(g.FS, name)
-		if !isLog {
-			return &guarded, nil
-		}
-		mark := g.PathJoin(g.PathDir(name), watermarkFile)
-		// One beside each log; see maxMemTables.
-		file, err := g.OpenReadWrite(mark, vfs.WriteCategoryUnspecified)
-		if err != nil {
+	f, err := open()
+	if err != nil {
+		return nil, err
+	}
+	if f.Fd() != vfs.InvalidFd {
+		if err := os.Chmod(name, 0o600); err != nil {
 			f.Close()
 			return nil, err
 		}
-		return &markedLog{guardedFile: guarded, mark: watermark{log: number}, file: file}, nil
 	}
+	return &guardedFile{File: f, failure: g.failure}, nil
 }
 
 // OpenDir takes Pebble's directory into the guard.

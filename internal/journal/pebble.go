@@ -65,7 +65,7 @@ func (s *pebbleStore) close() error {
 	go func() { closed <- s.db.Close() }() // one for each handler
 	select {
 	case err := <-closed:
-		return err
+		return errors.Join(err, s.failure.check())
 	case <-s.failure.ch: // a flush that Close waits for has failed
 		return s.failure.check()
 	}
@@ -108,11 +108,11 @@ var syncMark = []byte("sync")
 // commit writes the batch to the log, and waits for it to be synced if asked.
 //
 // Pebble's Apply reports no error: it calls Fatalf and returns nil. So the
-// write and the wait are two steps, with a look at the failure between them;
-// after one, SyncWait could wait for ever. A log that can't be written or
-// renewed panics, with locks held: that too is a failure, and from then on the
-// database isn't touched. The batch is then left to the garbage collector, for
-// Pebble may still use it.
+// write and the wait are two steps, with a look at the failure after each;
+// after one, SyncWait could wait for ever, and of a log that can't be written
+// Pebble isn't told. Should it panic, with locks held, that too is a failure, and
+// from then on the database isn't touched. The batch is then left to the garbage
+// collector, for Pebble may still use it.
 func (c *pebbleChanges) commit(sync bool) (err error) {
 	f := c.store.failure
 	defer func() {
@@ -145,6 +145,10 @@ func (c *pebbleChanges) commit(sync bool) (err error) {
 	if sync {
 		if err := c.batch.SyncWait(); err != nil {
 			return f.latch(err)
+		}
+		// The log doesn't tell Pebble of a sync that failed.
+		if err := f.check(); err != nil {
+			return err
 		}
 	}
 	return c.batch.Close()

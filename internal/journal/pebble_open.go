@@ -61,6 +61,10 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 	}()
 	select {
 	case r := <-result:
+		if err := f.check(); err != nil && r.err == nil {
+			go abandon(r.db) // one for each handler
+			return nil, err
+		}
 		if r.err == nil {
 			return &pebbleStore{db: r.db, failure: f, backlog: waiting}, nil
 		}

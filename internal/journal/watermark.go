@@ -67,6 +67,10 @@ func logNumber(files vfs.FS, name string) (number uint64, isLog bool) {
 
 // markedLog is a log being written from its beginning. Pebble writes and syncs
 // it from one goroutine at a time.
+//
+// It never tells Pebble that it can't be written: the next log isn't begun then, and
+// that ends the process; see guard.own. The journal has failed instead, and whoever
+// commits looks for that after each sync.
 type markedLog struct {
 	guardedFile
 	mark    watermark // its offset: what is written so far
@@ -77,21 +81,32 @@ type markedLog struct {
 func (l *markedLog) Write(p []byte) (int, error) {
 	n, err := l.guardedFile.Write(p)
 	l.mark.offset += int64(n)
-	return n, err
+	l.note(err)
+	return len(p), nil
 }
 
 func (l *markedLog) Sync() error {
-	if err := l.guardedFile.Sync(); err != nil {
+	l.note(l.sync(l.guardedFile.Sync))
+	return nil
+}
+
+func (l *markedLog) SyncData() error {
+	l.note(l.sync(l.guardedFile.SyncData))
+	return nil
+}
+
+func (l *markedLog) sync(file func() error) error {
+	if err := file(); err != nil {
 		return err
 	}
 	return l.writeMark()
 }
 
-func (l *markedLog) SyncData() error {
-	if err := l.guardedFile.SyncData(); err != nil {
-		return err
+// note fails the journal if there was an error.
+func (l *markedLog) note(err error) {
+	if err != nil {
+		l.failure.latch(err)
 	}
-	return l.writeMark()
 }
 
 func (l *markedLog) writeMark() error {
@@ -101,5 +116,6 @@ func (l *markedLog) writeMark() error {
 }
 
 func (l *markedLog) Close() error {
-	return errors.Join(l.guardedFile.Close(), l.file.Close())
+	l.note(errors.Join(l.guardedFile.Close(), l.file.Close()))
+	return nil
 }
