@@ -186,7 +186,7 @@ func (m *Machine) replyArrived(now time.Time, s *stream, f *wire.Frame, payload 
 		m.conclude(now, x, Rejected, tooLarge("reply", int64(min(f.Size, 1<<62)), m.config.MaxMessageSize),
 			s, wire.Frame{Kind: wire.Reject, Refusal: wire.TooLarge, Known: uint64(m.config.MaxMessageSize)})
 		return
-	case x.reading != nil || !m.room.forReply(&m.config, x.peer, int64(f.Size)):
+	case x.reading != nil || !m.room.forReply(&m.config, x.peer, int64(f.Size)) && !m.room.relievedBy(x, int64(f.Size)):
 		m.spend(s, unread)
 		m.send(s, wire.Frame{Kind: wire.Nack, Of: wire.OfReply, Epoch: d.epoch, Seq: x.seq, Delay: wire.NoRoom}, Payload{})
 		if x.reading == nil {

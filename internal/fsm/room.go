@@ -1,6 +1,10 @@
 package fsm
 
-import "time"
+import (
+	"time"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
 
 // room is what is taken of the limits in total. Requests and replies have
 // budgets of their own, or else two nodes with full stores would wait for each
@@ -50,6 +54,15 @@ func (r *room) forRequest(c *Config, p *peer, size int64, everyone bool) limit {
 func (r *room) forReply(c *Config, p *peer, size int64) bool {
 	stored := p.dialer.stored
 	return !r.full && (stored == 0 || stored+size <= p.limits.MaxStored && r.replyBytes+size <= c.MaxStored)
+}
+
+// relievedBy reports whether a reply is taken though the disk is full. Stored, it
+// makes way for its request: a node whose own requests have filled the disk would
+// wait for ever for the replies that end them. It is one of each peer that the
+// application hasn't committed, no larger than its request, or small; and one of any
+// size in total. The disk is called full while there is room for that.
+func (r *room) relievedBy(x *outbound, size int64) bool {
+	return r.full && (r.replyBytes == 0 || x.peer.dialer.stored == 0 && size <= max(x.payload.Size, wire.MaxInline))
 }
 
 // key is an idempotency key: its scope is the peer that the request is for.

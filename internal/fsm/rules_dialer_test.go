@@ -242,6 +242,24 @@ func TestAReplyForWhichThereIsNoRoomIsAskedForLater(t *testing.T) {
 	n.wantSent("room", "ACK of REPLY 2")
 }
 
+func TestAFullDiskTakesTheRepliesThatMakeRoom(t *testing.T) {
+	n, c := connectedNode(t)
+	n.step(Enqueue{Requests: []Outgoing{n.outgoing(1, "a"), n.outgoing(2, "b"), n.outgoing(3, "c")}})
+	n.m.SetFull(n.now, true)
+	n.arrive(c, 2, n.reply(1))
+	n.wantSent("its request makes way for it", "ACK of REPLY 1")
+	n.arrive(c, 4, n.reply(2))
+	n.wantSent("one of each peer, until it is committed", "NACK of REPLY 2")
+	large := n.reply(3).with(func(f *wire.Frame) { f.Size = 100 << 10 })
+	n.offer(c, 6, large)
+	n.wantSent("nor a large one beside it", "NACK of REPLY 3")
+	n.step(Commit{Name: made(1)})
+	n.wait(2 * second)
+	n.wantSent("asked again", "RESUME 2", "RESUME 3")
+	n.offer(c, n.m.made[tag(3)].stream.id, large)
+	n.wantDone("one of any size", Accept{c, n.m.made[tag(3)].stream.id})
+}
+
 func TestRepliesAndRequestsHaveBudgetsOfTheirOwn(t *testing.T) {
 	n, c := connectedNode(t, func(c *Config) { c.MaxStored, c.MaxStoredPerPeer = 10, 10 })
 	n.request(1, "")
