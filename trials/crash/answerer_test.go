@@ -18,7 +18,7 @@ type answerer struct {
 }
 
 func answer() error {
-	p, err := play(func(*parley.Config) {})
+	p, err := open(func(*parley.Config) {})
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (a *answerer) take(e parley.Event) error {
 	if j.kind == refused {
 		err = a.Reject(e.ID, text)
 	} else {
-		err = a.Reply(e.ID, padded(text, j.reply))
+		err = a.replyWhenThereIsRoom(e.ID, padded(text, j.reply))
 	}
 	if errors.Is(err, parley.ErrAbandoned) && len(j.outcomes()) > 1 {
 		return a.written.note("too-late", e.ID, number)
@@ -91,4 +91,15 @@ func (a *answerer) take(e parley.Event) error {
 	}
 	fmt.Println("answered")
 	return a.written.note("answered", e.ID, number)
+}
+
+func (a *answerer) replyWhenThereIsRoom(id parley.ID, body []byte) error {
+	for {
+		err := a.Reply(id, body)
+		if !errors.Is(err, parley.ErrDiskFull) {
+			return err
+		}
+		fmt.Println("full")
+		time.Sleep(10 * time.Millisecond)
+	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// window bounds the jobs of an asker that are under way.
+	// window bounds the jobs of an asker that are under way, if its test doesn't.
 	window = 12
 	// enough is a file in an asker's directory: it begins no more jobs.
 	enough = "enough"
@@ -26,18 +26,24 @@ type asker struct {
 	written *ledger
 	next    int               // the job to begin
 	jobs    int               // to begin at most
+	window  int               // to be under way at most
 	open    map[parley.ID]job // at most window
 	recall  []parley.ID       // those of open to be cancelled
 }
 
 func ask() error {
-	p, err := play(func(c *parley.Config) { c.ExplicitCommit = true })
+	p, err := open(func(c *parley.Config) { c.ExplicitCommit = true })
 	if err != nil {
 		return err
 	}
-	a := &asker{playing: p, open: map[parley.ID]job{}}
+	a := &asker{playing: p, window: window, open: map[parley.ID]job{}}
 	if a.jobs, err = strconv.Atoi(os.Getenv("PARLEY_TRIAL_JOBS")); err != nil {
 		return err
+	}
+	if wide := os.Getenv("PARLEY_TRIAL_WINDOW"); wide != "" {
+		if a.window, err = strconv.Atoi(wide); err != nil {
+			return err
+		}
 	}
 	if err := a.resume(); err != nil {
 		return err
@@ -45,6 +51,8 @@ func ask() error {
 	if err := a.work(); err != nil {
 		return err
 	}
+	tally := p.Stats()
+	fmt.Printf("tally: %d timeouts, %d redials, %d NACKs\n", tally.Timeouts, tally.Redials, tally.Nacks)
 	fmt.Println("done")
 	<-p.stopped
 	return p.Close()
@@ -74,11 +82,13 @@ func (a *asker) resume() error {
 		if _, ended := written.find("effect", id); ended {
 			continue
 		}
-		again, err := a.ask(drawJob(a.seed, number))
-		if err != nil {
+		j := drawJob(a.seed, number)
+		a.begun(id, j)
+		switch again, err := a.ask(j); {
+		case errors.Is(err, parley.ErrDiskFull): // it says so before it looks for the key
+		case err != nil:
 			return err
-		}
-		if again != id {
+		case again != id:
 			return fmt.Errorf("job %d was %s and is %s", number, id, again)
 		}
 	}
@@ -97,11 +107,19 @@ func (a *asker) ask(j job) (parley.ID, error) {
 	if err != nil {
 		return parley.ID{}, err
 	}
-	a.open[ids[0]] = j
-	if j.cancelled() {
-		a.recall = append(a.recall, ids[0])
-	}
 	return ids[0], nil
+}
+
+// begun notes that a job is under way, unless it has ended already: a life before
+// may have made its request and not have come to write it down.
+func (a *asker) begun(id parley.ID, j job) {
+	if _, ended := a.written.find("effect", id); ended {
+		return
+	}
+	a.open[id] = j
+	if j.cancelled() {
+		a.recall = append(a.recall, id)
+	}
 }
 
 // work goes on until every job has ended, on both sides.
@@ -110,7 +128,7 @@ func (a *asker) work() error {
 		if err := a.begin(); err != nil {
 			return err
 		}
-		if len(a.open) == 0 && len(a.Exchanges()) == 0 {
+		if a.next >= a.jobs && len(a.open) == 0 && len(a.Exchanges()) == 0 {
 			return nil
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -136,22 +154,30 @@ func (a *asker) begin() error {
 	if _, err := os.Stat(filepath.Join(a.dir, enough)); err == nil {
 		a.jobs = 0
 	}
-	for len(a.open) < window && a.next < a.jobs {
-		if err := a.beginNext(); err != nil {
+	for len(a.open) < a.window && a.next < a.jobs {
+		before := a.next
+		if err := a.beginNext(); err != nil || a.next == before {
 			return err
 		}
 	}
 	return nil
 }
 
+// beginNext makes one more request. When there is no room for it, it is made later.
 func (a *asker) beginNext() error {
-	id, err := a.ask(drawJob(a.seed, a.next))
+	j := drawJob(a.seed, a.next)
+	id, err := a.ask(j)
+	if errors.Is(err, parley.ErrDiskFull) {
+		fmt.Println("full")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	if err := a.written.note("asked", id, fmt.Sprint(a.next)); err != nil {
 		return err
 	}
+	a.begun(id, j)
 	a.next++
 	return nil
 }

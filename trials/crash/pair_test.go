@@ -3,6 +3,8 @@ package crash
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -40,6 +42,7 @@ func (p *pair) await(lines int, victim *program) (came, done bool) {
 			if l.text == "done" {
 				return false, true
 			}
+			p.hear(l)
 		case <-victim.read:
 			return false, false
 		case <-victim.peer.read:
@@ -52,8 +55,30 @@ func (p *pair) await(lines int, victim *program) (came, done bool) {
 	return true, false
 }
 
+// hear notes what a process said that the test counts.
+func (p *pair) hear(l line) {
+	what, of, _ := strings.Cut(l.text, ": ")
+	switch {
+	case what == "tally":
+		p.tally = of
+	case what == "out of room" && strings.Contains(of, ".sst"):
+		p.heard["tables refused"]++
+	case what == "out of room":
+		p.heard["other files refused"]++
+	case what == "full":
+		p.heard["refusals for want of room"]++
+	}
+}
+
+// stuck ends the test with what both are waiting for.
 func (p *pair) stuck() {
 	p.t.Helper()
+	for _, of := range []*program{p.asker, p.answerer} {
+		if err := of.command.Process.Signal(syscall.SIGQUIT); err == nil {
+			<-of.read
+			_ = of.command.Wait() // which copies the last of what it said
+		}
+	}
 	p.t.Fatalf("no progress after %d crashes; the asker said:\n%s\nthe answerer:\n%s", p.killed, &p.asker.errors, &p.answerer.errors)
 }
 

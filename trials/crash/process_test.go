@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -28,7 +29,8 @@ type program struct {
 	t       testing.TB
 	path    string // of the executable
 	part    string
-	dir     string // key, journal and ledger
+	dir     string // key and ledger
+	journal string // a directory
 	id      identity.ID
 	address string // where it listens, each time
 	peer    *program
@@ -55,11 +57,13 @@ type pair struct {
 	asker, answerer *program
 	lines           chan line
 	killed          int
+	heard           map[string]int // what the processes said, how often
+	tally           string         // what the asker has counted in its last life
 }
 
 func newPair(t testing.TB, path string, jobs int, env ...string) *pair {
 	t.Helper()
-	p := &pair{t: t, lines: make(chan line, 64)}
+	p := &pair{t: t, lines: make(chan line, 64), heard: map[string]int{}}
 	env = append(env, fmt.Sprint("PARLEY_TRIAL_SEED=", *seed), fmt.Sprint("PARLEY_TRIAL_JOBS=", jobs))
 	p.asker, p.answerer = newProgram(t, path, "asker", p.lines, env), newProgram(t, path, "answerer", p.lines, env)
 	p.asker.peer, p.answerer.peer = p.answerer, p.asker
@@ -73,7 +77,7 @@ func newProgram(t testing.TB, path, part string, lines chan<- line, env []string
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &program{t: t, path: path, part: part, dir: dir, id: key.PeerID(), address: freeAddress(t), lines: lines, env: env}
+	return &program{t: t, path: path, part: part, dir: dir, journal: filepath.Join(dir, "journal"), id: key.PeerID(), address: freeAddress(t), lines: lines, env: env}
 }
 
 var addresses atomic.Int64
@@ -102,7 +106,7 @@ func (p *program) start(env ...string) {
 	p.lives++
 	p.mortal = len(env) > 0
 	p.command = exec.CommandContext(p.t.Context(), p.path)
-	p.command.Env = append(append(os.Environ(), "PARLEY_TRIAL_PART="+p.part, "PARLEY_TRIAL_DIR="+p.dir, "PARLEY_TRIAL_ADDRESS="+p.address,
+	p.command.Env = append(append(os.Environ(), "PARLEY_TRIAL_PART="+p.part, "PARLEY_TRIAL_DIR="+p.dir, "PARLEY_TRIAL_JOURNAL="+p.journal, "PARLEY_TRIAL_ADDRESS="+p.address,
 		"PARLEY_TRIAL_PEER="+p.peer.id.String(), "PARLEY_TRIAL_PEER_ADDRESS="+p.peer.address), p.env...)
 	p.command.Env = append(p.command.Env, env...)
 	p.command.Stderr = &p.errors
@@ -191,8 +195,8 @@ type playing struct {
 	stopped chan struct{} // closed when the test wants the process to end
 }
 
-// play starts the node of this process.
-func play(change func(*parley.Config)) (*playing, error) {
+// open starts the node of this process.
+func open(change func(*parley.Config)) (*playing, error) {
 	p := &playing{dir: os.Getenv("PARLEY_TRIAL_DIR"), stopped: make(chan struct{})}
 	key, err := identity.Load(filepath.Join(p.dir, "key"))
 	if err != nil {
@@ -209,7 +213,7 @@ func play(change func(*parley.Config)) (*playing, error) {
 		return nil, err
 	}
 	config := parley.Config{
-		AllowList: p.list, Dir: filepath.Join(p.dir, "journal"), RetryMax: 100 * time.Millisecond, PollMax: 100 * time.Millisecond,
+		AllowList: p.list, Dir: os.Getenv("PARLEY_TRIAL_JOURNAL"), RetryMax: 100 * time.Millisecond, PollMax: 100 * time.Millisecond,
 		MaxArrivalsPerSecondPerIP: 1000, MaxHandshakesPerSecond: 1000,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}
@@ -230,10 +234,20 @@ func play(change func(*parley.Config)) (*playing, error) {
 	return p, nil
 }
 
+// hasty makes every timeout short.
+func hasty(c *parley.Config) {
+	c.DisconnectionTimeout, c.AckTimeout, c.FrameTimeout = 300*time.Millisecond, 200*time.Millisecond, 400*time.Millisecond
+	c.HandshakeTimeout, c.DialTimeout, c.CloseTimeout = 400*time.Millisecond, 400*time.Millisecond, 200*time.Millisecond
+	c.KeepAlive = 100 * time.Millisecond
+}
+
 // blame is what a priority event means that a crash can't have brought about.
 func blame(e parley.Event) error {
-	switch e.Kind {
-	case parley.MessageDropped: // a frame that was cut off
+	switch {
+	case e.Kind == parley.MessageDropped: // a frame that was cut off
+		return nil
+	case strings.Contains(e.Err.Error(), parley.ErrDiskFull.Error()): // here, or at the peer
+		fmt.Println("full")
 		return nil
 	}
 	return fmt.Errorf("%v came: %w", e.Kind, e.Err)
