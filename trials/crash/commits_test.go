@@ -15,7 +15,11 @@ var besideCommit = []string{"turn-uncommitted", "turn-committed"}
 // and so on, until a life outlasts the session.
 func TestSessionWhoseProcessDiesAtItsNthCommitInLifeN(t *testing.T) {
 	eachCommit(t, func(t *testing.T, program, side, place string) {
-		p := newPair(t, program, 10)
+		jobs := 6
+		if *thorough {
+			jobs = 20
+		}
+		p := newPair(t, program, jobs)
 		victim := p.of(side)
 		victim.peer.start()
 		for life := 1; ; life++ {
@@ -24,8 +28,11 @@ func TestSessionWhoseProcessDiesAtItsNthCommitInLifeN(t *testing.T) {
 				break
 			}
 			p.kill(victim)
+			reached.Add(1)
 		}
-		p.end()
+		if p.end() {
+			reached.Add(1)
+		}
 		t.Logf("the %s died %d times", side, p.killed)
 	})
 }
@@ -44,13 +51,17 @@ func TestSessionWhoseProcessDiesAtAnyOneCommit(t *testing.T) {
 			victim.start(failpoints.Env(place, commit))
 			if died = !p.awaitEnd(victim); died {
 				p.kill(victim)
+				reached.Add(1)
 				victim.start()
 				if !p.awaitEnd(victim) {
 					victim.bury()
 					t.Fatalf("the %s was killed by someone else", side)
 				}
 			}
-			died = p.end() || died
+			if p.end() {
+				reached.Add(1)
+				died = true
+			}
 			if !died {
 				t.Logf("a session has %d commits at the %s", commit-1, side)
 			}
@@ -59,6 +70,7 @@ func TestSessionWhoseProcessDiesAtAnyOneCommit(t *testing.T) {
 }
 
 func eachCommit(t *testing.T, try func(t *testing.T, program, side, place string)) {
+	t.Parallel()
 	program, err := withFailpoints()
 	if err != nil {
 		t.Fatal(err)

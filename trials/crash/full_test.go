@@ -54,11 +54,12 @@ func fill(t testing.TB, disk string, left int64) {
 // A node's disk is filled while exchanges run, now to the last byte, now not quite.
 // Whatever it had acknowledged is there when there is room again, and goes on.
 func TestDiskThatFillsUp(t *testing.T) {
+	t.Parallel()
 	small, err := withFailpoints()
 	if err != nil {
 		t.Fatal(err)
 	}
-	rounds := 4
+	rounds := 2
 	if *thorough {
 		rounds = 40
 	}
@@ -92,9 +93,9 @@ func TestDiskThatFillsUp(t *testing.T) {
 // A node's own journal fills its disk, down to what is kept free, while its peer is
 // away. It says so, and has room again when the peer has come.
 func TestDiskThatIsFilledByItsOwnJournal(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, os.Args[0], unending, "PARLEY_TRIAL_WINDOW=1000")
 	p.asker.journal = filepath.Join(tmpfs(t, "320m"), "journal") // 64 MiB and what is kept free
-	before := exchanges.Load()
 	p.asker.start()
 	for p.heard["refusals for want of room"] == 0 {
 		select {
@@ -108,7 +109,7 @@ func TestDiskThatIsFilledByItsOwnJournal(t *testing.T) {
 	}
 	p.answerer.start()
 	p.windUp()
-	t.Logf("%v, %d requests before and after", p.heard, exchanges.Load()-before)
+	t.Log(p.heard)
 }
 
 // fillUp fills the disk, lets both go on for a while, and makes room.

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(builtIn)
 		if testing.Verbose() {
-			fmt.Printf("%d processes killed, %d exchanges\n", killed.Load(), exchanges.Load())
+			fmt.Printf("%d processes killed, %d of them at a named place; %d exchanges\n", killed.Load(), reached.Load(), exchanges.Load())
 		}
 		os.Exit(code)
 	}))

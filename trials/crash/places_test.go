@@ -31,6 +31,7 @@ func (v *visits) add(place string) {
 // place is reached, on one side at least: a list that says more than is tried would
 // be worth nothing.
 func TestProcessesThatDieAtNamedPlaces(t *testing.T) {
+	t.Parallel()
 	program, err := withFailpoints()
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ const unending = 1 << 20
 // time in four before it has recovered. Every other pair has a journal of small
 // tables, so that there is more going on in it.
 func TestProcessesKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	const pairs = 4
 	small, err := withFailpoints()
 	if err != nil {

@@ -19,6 +19,7 @@ const stopLength = 1500 * time.Millisecond
 // connections and says nothing. When it goes on, so does all that was open; neither
 // side blames the other.
 func TestProcessStoppedForLongerThanEveryTimeout(t *testing.T) {
+	t.Parallel()
 	stops := 1
 	if *thorough {
 		stops = 8

@@ -12,7 +12,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAShortSoakEndsEveryExchange(t *testing.T) {
-	o := options{length: 2 * time.Second, every: 200 * time.Millisecond, rate: 40, nodes: 2, seed: 1, dir: t.TempDir(), report: filepath.Join(t.TempDir(), "report")}
+	o := options{length: time.Second, every: 100 * time.Millisecond, rate: 40, nodes: 2, seed: 1, dir: t.TempDir(), report: filepath.Join(t.TempDir(), "report")}
 	var said strings.Builder
 	if err := o.run(t.Context(), &said); err != nil && !strings.Contains(err.Error(), "grown") { // two seconds prove nothing of that
 		t.Errorf("%v\n%s", err, &said)
