@@ -7,12 +7,12 @@ import (
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
-// cable is one side's end of a connection. The ends break apart from each other:
+// endpoint is one side's end of a connection. The ends break apart from each other:
 // what one has sent may still come after it thinks that all is over.
-type cable struct {
+type endpoint struct {
 	id       Conn
 	side     *side
-	other    *cable
+	other    *endpoint
 	open     bool
 	closing  bool // the machine wants it closed
 	graceful bool
@@ -21,13 +21,13 @@ type cable struct {
 
 // halfStream is one end's view of a stream.
 type halfStream struct {
-	id      Stream
-	cable   *cable
-	other   *halfStream
-	open    bool
-	inbox   []letter // on its way to this end, in order
-	offered *letter  // a large payload that hasn't been read
-	sending bool     // a large payload of this end is on its way
+	id       Stream
+	endpoint *endpoint
+	other    *halfStream
+	open     bool
+	inbox    []letter // on its way to this end, in order
+	offered  *letter  // a large payload that hasn't been read
+	sending  bool     // a large payload of this end is on its way
 }
 
 // letter is a frame on its way, or the end of a stream.
@@ -59,13 +59,13 @@ func (s *side) do(a Action) {
 			h.other.inbox = append(h.other.inbox, letter{reset: true})
 		}
 	case Disconnect:
-		if e := s.cable(a.Conn); e != nil {
+		if e := s.endpoint(a.Conn); e != nil {
 			e.closing, e.graceful = true, a.Graceful
 		}
 	}
 }
 
-func (s *side) cable(id Conn) *cable {
+func (s *side) endpoint(id Conn) *endpoint {
 	for _, e := range s.ends {
 		if e.id == id && e.open {
 			return e
@@ -75,7 +75,7 @@ func (s *side) cable(id Conn) *cable {
 }
 
 func (s *side) stream(id Conn, stream Stream) *halfStream {
-	if e := s.cable(id); e != nil {
+	if e := s.endpoint(id); e != nil {
 		for _, h := range e.streams {
 			if h.id == stream {
 				return h
@@ -86,7 +86,7 @@ func (s *side) stream(id Conn, stream Stream) *halfStream {
 }
 
 func (s *side) send(a Send) {
-	e := s.cable(a.Conn)
+	e := s.endpoint(a.Conn)
 	if e == nil {
 		return
 	}
@@ -112,10 +112,10 @@ func (s *side) send(a Send) {
 }
 
 // opens is a new stream, opened by this end.
-func (e *cable) opens(id Stream) *halfStream {
+func (e *endpoint) opens(id Stream) *halfStream {
 	e.other.side.in += 2
-	h := &halfStream{id: id, cable: e, open: true}
-	h.other = &halfStream{id: e.other.side.in, cable: e.other, open: true, other: h}
+	h := &halfStream{id: id, endpoint: e, open: true}
+	h.other = &halfStream{id: e.other.side.in, endpoint: e.other, open: true, other: h}
 	e.streams = append(e.streams, h)
 	e.other.streams = append(e.other.streams, h.other)
 	return h
@@ -123,7 +123,7 @@ func (e *cable) opens(id Stream) *halfStream {
 
 func (h *halfStream) end() {
 	h.open = false
-	h.cable.streams = slices.DeleteFunc(h.cable.streams, func(other *halfStream) bool { return other == h })
+	h.endpoint.streams = slices.DeleteFunc(h.endpoint.streams, func(other *halfStream) bool { return other == h })
 }
 
 // receive brings something that is on its way to this side, of any stream.
@@ -147,14 +147,14 @@ func (s *side) bring(h *halfStream) {
 	switch {
 	case l.reset:
 		h.end()
-		s.take(Closed{Conn: h.cable.id, Stream: h.id})
+		s.take(Closed{Conn: h.endpoint.id, Stream: h.id})
 	case l.Kind != wire.Hello && l.PayloadSize() > wire.MaxInline && !l.accepted:
 		h.inbox = h.inbox[1:]
 		h.offered = &l
-		s.take(Offered{Conn: h.cable.id, Stream: h.id, Frame: l.Frame})
+		s.take(Offered{Conn: h.endpoint.id, Stream: h.id, Frame: l.Frame})
 	default:
 		h.inbox = h.inbox[1:]
-		s.take(s.arrived(h.cable.id, h.id, l.frame))
+		s.take(s.arrived(h.endpoint.id, h.id, l.frame))
 		if h.open && h.sending && (l.Kind == wire.Nack || l.Kind == wire.Reject) {
 			s.loses(h) // its own large payload was refused
 		}
@@ -165,7 +165,7 @@ func (s *side) bring(h *halfStream) {
 func (s *side) loses(h *halfStream) {
 	h.end()
 	h.other.inbox = append(h.other.inbox, letter{reset: true})
-	s.take(Closed{Conn: h.cable.id, Stream: h.id})
+	s.take(Closed{Conn: h.endpoint.id, Stream: h.id})
 }
 
 func (s *side) meet() { s.meets() }
@@ -182,8 +182,8 @@ func (s *side) meets() bool {
 		return true
 	}
 	s.pair.conns += 2
-	here := &cable{id: s.pair.conns, side: s, open: true}
-	there := &cable{id: s.pair.conns + 1, side: s.other, open: true, other: here}
+	here := &endpoint{id: s.pair.conns, side: s, open: true}
+	there := &endpoint{id: s.pair.conns + 1, side: s.other, open: true, other: here}
 	here.other = there
 	s.ends, s.other.ends = append(s.ends, here), append(s.other.ends, there)
 	s.take(Connected{Conn: here.id, Peer: s.other.id, Dialed: true, Address: "there"})
@@ -225,13 +225,13 @@ func (s *side) closed() bool {
 }
 
 func (s *side) breaks() {
-	if e := s.anyCable(); e != nil {
+	if e := s.anyEndpoint(); e != nil {
 		s.sever(e, errBroken)
 	}
 }
 
-func (s *side) anyCable() *cable {
-	open := slices.DeleteFunc(slices.Clone(s.ends), func(e *cable) bool { return !e.open })
+func (s *side) anyEndpoint() *endpoint {
+	open := slices.DeleteFunc(slices.Clone(s.ends), func(e *endpoint) bool { return !e.open })
 	if len(open) == 0 {
 		return nil
 	}
@@ -240,7 +240,7 @@ func (s *side) anyCable() *cable {
 
 // sever breaks a connection at this end. The other end hears of it later, and
 // takes meanwhile what is still on its way.
-func (s *side) sever(e *cable, err error) {
+func (s *side) sever(e *endpoint, err error) {
 	e.open = false
 	s.take(Disconnected{Conn: e.id, Err: err})
 }
@@ -260,7 +260,7 @@ func (s *side) noticed() bool {
 }
 
 func (s *side) streamBreaks() {
-	if e := s.anyCable(); e != nil && len(e.streams) > 0 {
+	if e := s.anyEndpoint(); e != nil && len(e.streams) > 0 {
 		s.loses(e.streams[s.pair.choose(len(e.streams))])
 	}
 }

@@ -19,7 +19,7 @@ type side struct {
 	id    Peer
 	wakes time.Time // the deadline of its last turn
 
-	ends  []*cable
+	ends  []*endpoint
 	dials []Peer // asked for and not answered
 	in    Stream // the last stream that a peer opened
 
