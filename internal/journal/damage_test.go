@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"hash/crc32"
 	"maps"
@@ -24,6 +25,8 @@ func newestLog(t testing.TB, disk *vfs.MemFS) string {
 	return newest
 }
 
+var everyByte = flag.Bool("everybyte", false, "damage is done at every byte of files up to 64 KiB, and the disk refuses every operation, rather than a sample")
+
 const markOf = memDir + "/" + recordsDir + "/" + watermarkFile
 
 // withoutMark empties what says how far the log was synced, as a power cut may.
@@ -41,7 +44,9 @@ func TestTornTailIsCutAtAnyByte(t *testing.T) {
 	whole := append([]byte(nil), contents(t, disk, log)...)
 	last := -1
 	step := 7
-	if testing.Short() {
+	if *everyByte {
+		step = 1
+	} else if testing.Short() {
 		step = 61
 	}
 	for size := 0; size <= len(whole); size += step {
@@ -220,6 +225,9 @@ func flip(t *testing.T, disk *vfs.MemFS, want state, places int) {
 	for _, file := range filesOf(t, disk) {
 		size := len(contents(t, disk, file))
 		step := max(1, size/places)
+		if *everyByte && size <= 2*blockSize {
+			step = 1
+		}
 		refused, tried := 0, 0
 		for at := 0; at < size; at += step {
 			tried++

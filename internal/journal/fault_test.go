@@ -76,8 +76,11 @@ func TestFaultyDisk(t *testing.T) {
 		{"is full from then on", func(int) int { return forever }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			failures := 0
-			for from := 0; ; from += 5 {
+			failures, step := 0, 5
+			if *everyByte {
+				step = 1
+			}
+			for from := 0; ; from += step {
 				memory := vfs.NewCrashableMem()
 				disk := newFaultyDisk(memory)
 				disk.set(from, c.until(from))
