@@ -53,6 +53,7 @@ func FuzzPayloadFile(f *testing.F) {
 		b[20]++
 		f.Add(b, true)
 	}
+	f.Add(fileHeader(7, -1), false)
 	f.Fuzz(func(t *testing.T, b []byte, mend bool) {
 		if end := fileHeaderSize - checksumSize; mend && len(b) >= fileHeaderSize {
 			b = slices.Clone(b)

@@ -177,6 +177,9 @@ func (r *fileReader) readHeader() error {
 		return &DamageError{Where: r.where + ", offset 0", What: fmt.Sprintf("is the file of payload %d", number)}
 	}
 	r.size = int64(binary.LittleEndian.Uint64(h[20:]))
+	if r.size < 0 {
+		return &DamageError{Where: r.where + ", offset 0", What: fmt.Sprintf("a size of %d", r.size)}
+	}
 	r.left = r.size
 	return nil
 }
