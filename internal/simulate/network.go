@@ -215,6 +215,7 @@ func (e *end) ended(in fsm.Disconnected) {
 	for _, h := range e.order {
 		h.over()
 	}
+	delete(n.dials, e.other.node.id) // what counts as a failure begins anew
 	n.post(in)
 }
 
