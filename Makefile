@@ -6,10 +6,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # isn't (go.dev/issue/75804).
 FUZZTIME    = 500000x
 
-SEEDS       = 5000
+COVERED     = ./internal/fsm,./internal/mediator,./internal/wire,./internal/journal,.
 
 .DEFAULT_GOAL = help
-.PHONY: help build test race lint format vet staticcheck bench simulate fuzz demo chaos vectors
+.PHONY: help build test race lint format vet staticcheck audit cover bench simulate explore mutants power crash network soak fuzz demo chaos vectors
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,8 +20,8 @@ build: ## build the daemon and command line into bin/
 test: ## run all tests, as the README has it
 	go test ./...
 
-race: ## run all tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race -timeout 20m ./...
+race: ## run all tests but the trials under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -timeout 25m $$(go list ./... | grep -v /trials/)
 
 lint: format vet staticcheck ## gofmt, go vet and staticcheck (staticcheck.conf)
 
@@ -35,18 +35,51 @@ vet:
 staticcheck:
 	go run $(STATICCHECK) ./...
 
+audit: ## verify the modules, look for known vulnerabilities, run gosec
+	.ci/audit
+
+cover: ## count the statements that tests reach, of the packages that hold the promise
+	@mkdir -p bin
+	go test -coverpkg=$(COVERED) -coverprofile=bin/cover.txt ./internal/fsm ./internal/mediator ./internal/wire ./internal/journal .
+	.ci/coverage bin/cover.txt 95 $$(go list $$(echo $(COVERED) | tr , ' '))
+
 bench: ## run all benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
+simulate: SEEDS = 10000
 simulate: ## run SEEDS whole groups of nodes on virtual time, amid failures
-	go test -run EverythingEnds -v ./internal/simulate -seeds $(SEEDS)
+	go run ./cmd/parley simulate --seeds $(SEEDS)
+
+explore: BOUNDS = ci
+explore: ## explore every state of two nodes within BOUNDS, ci or long
+	go test -count 1 -timeout 3h -run Explor -v ./internal/fsm -explore=$(BOUNDS)
+
+mutants: MUTANTS = all
+mutants: ROTATION = 0
+mutants: ## put bugs into the code, which the suite must find: all, or a sample
+	go test -count 1 -timeout 5h -v ./trials/mutants -mutants $(MUTANTS) -rotation $(ROTATION)
+
+power: CUTS = 100000
+power: ## cut the power of a journal's disk CUTS times
+	go test -count 1 -timeout 2h -run PowerCuts -v ./internal/journal -cuts $(CUTS)
+
+crash: KILLS = 1000
+crash: ## kill KILLS processes at random, and others at each named place
+	go test -count 1 -timeout 1h -v ./trials/crash -kills $(KILLS) -thorough
+
+network: ## try nodes on networks at their worst (Linux, as root)
+	go test -count 1 -timeout 1h -v ./trials/network -crossings 1000 -exchanges 400 -points-for 100s
+
+soak: FOR = 1h
+soak: ## let nodes work FOR an hour, and see whether anything grows
+	go run ./trials/soak --for $(FOR)
 
 fuzz: ## run every fuzz target, FUZZTIME runs of each
 	@grep -rH --include='*_test.go' '^func Fuzz' . | \
 	sed -E 's|^(.*)/[^/]+:func (Fuzz[A-Za-z0-9_]*).*|\1 \2|' | sort -u | \
 	while read -r folder target; do \
 		echo "$$target in $$folder"; \
-		(cd "$$folder" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		(cd "$$folder" && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x .) || exit 1; \
 	done
 
 demo: ## run a small group on this machine, with exchanges and a crash

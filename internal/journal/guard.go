@@ -81,8 +81,8 @@ func (g *guard) own(name string, open func() (vfs.File, error)) (vfs.File, error
 	}
 	if err == nil {
 		mark := g.PathJoin(g.PathDir(name), watermarkFile)
-		// One beside each log; see maxMemTables.
 		var file vfs.File
+		// One beside each log; see maxMemTables.
 		if file, err = g.OpenReadWrite(mark, vfs.WriteCategoryUnspecified); err == nil {
 			return &markedLog{guardedFile: *guarded.(*guardedFile), mark: watermark{log: number}, file: file}, nil
 		}
