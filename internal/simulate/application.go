@@ -44,9 +44,9 @@ type request struct {
 	commit   bool
 	// lost: the journal that knew of it was lost, or set back.
 	lost bool
-	// dropped: its responder's operator dropped the answer; maybe, where a crash
-	// came in between.
-	dropped, maybeDropped bool
+	// dropped: its responder's operator has dropped the answer, unless a crash came
+	// in between.
+	dropped bool
 }
 
 func newApplication(n *node) *application {

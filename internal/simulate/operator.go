@@ -116,10 +116,8 @@ func (n *node) forget(s spot) {
 			continue
 		}
 		w.strike(s, true, "%v drops its answer to %x", n, x.Name.Tag[:3])
-		n.call(fsm.Forget{Name: x.Name}, func(a fsm.Answer) {
-			r.dropped = r.dropped || a.Err == nil
-		})
-		r.maybeDropped = true
+		n.call(fsm.Forget{Name: x.Name}, func(fsm.Answer) {})
+		r.dropped = true
 		return
 	}
 }

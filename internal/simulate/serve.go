@@ -10,8 +10,6 @@ import (
 
 // effect is what a request did here, and what it is answered with.
 type effect struct {
-	times   int
-	order   int
 	answer  []byte
 	payload fsm.Payload // of the answer, unwritten
 	reject  bool
@@ -75,7 +73,7 @@ func (a *application) serve(d fsm.Delivery) {
 func (a *application) effect(r *request) *effect {
 	w, f := a.n.w, &a.n.w.config.Faults
 	bits := w.dice.bits(r.spot, 7)
-	e := &effect{times: 1, order: len(a.effects)}
+	e := &effect{}
 	e.late = w.chance(r.spot.as(AnswersLate), f.Late)
 	e.reject = w.chance(r.spot.as(Rejects), f.Reject)
 	e.mute = w.chance(r.spot.as(NeverAnswers), f.Mute)
