@@ -19,7 +19,7 @@ func (m *Machine) enterEpoch(now time.Time, s *stream, f *wire.Frame) bool {
 		return false
 	case f.Epoch > r.epoch:
 		for _, y := range r.inOrder() {
-			m.endInbound(now, y, Abandoned)
+			m.endInbound(now, y, Abandoned, nil)
 		}
 		r.epoch = f.Epoch
 		r.ended.clear()
@@ -119,9 +119,9 @@ func (r *responderSide) those(holds func(*inbound) bool) []*inbound {
 // endByDialer ends an exchange that the dialer says has ended.
 func (m *Machine) endByDialer(now time.Time, y *inbound) {
 	if y.state == Replying {
-		m.endInbound(now, y, AnsweredThere)
+		m.endInbound(now, y, AnsweredThere, nil)
 	} else {
-		m.endInbound(now, y, Abandoned)
+		m.endInbound(now, y, Abandoned, nil)
 	}
 }
 
@@ -149,7 +149,7 @@ func (m *Machine) cancelArrived(now time.Time, s *stream, f *wire.Frame) {
 		}
 	}
 	if y != nil {
-		m.endInbound(now, y, Abandoned)
+		m.endInbound(now, y, Abandoned, nil)
 	}
 	if r.ended.add(f.Seq, f.Seq) {
 		m.save(r)
@@ -190,16 +190,19 @@ func (m *Machine) verdictOnReply(now time.Time, s *stream, f *wire.Frame) {
 			m.free(s)
 		}
 	case f.Kind == wire.Reject && y.reply.Size > wire.MaxInline: // stopped on its way
-		m.endInbound(now, y, AnsweredThere)
+		m.endInbound(now, y, AnsweredThere, s)
 		m.reset(now, s)
 	default:
 		s.conn.useful = true
-		m.endInbound(now, y, AnsweredThere)
+		m.endInbound(now, y, AnsweredThere, s)
 	}
 }
 
 // endInbound ends an exchange for good. What depends on its being durable syncs.
-func (m *Machine) endInbound(now time.Time, y *inbound, end ResponderState) {
+// said is the stream on which the dialer has answered the answer, if it has: on
+// another one its word is still to come, and would be taken for that on what is sent
+// there next.
+func (m *Machine) endInbound(now time.Time, y *inbound, end ResponderState, said *stream) {
 	r := &y.peer.responder
 	told := end == Abandoned && (y.state == Stored || y.state == Delivered) && y.offered
 	if told {
@@ -211,9 +214,10 @@ func (m *Machine) endInbound(now time.Time, y *inbound, end ResponderState) {
 	y.stream = nil
 	if s != nil {
 		s.in = nil
-		if end == AnsweredThere {
+		switch {
+		case s.own() && s == said:
 			m.free(s)
-		} else if s.own() {
+		case s.own():
 			m.reset(now, s)
 		}
 	}

@@ -378,6 +378,21 @@ func TestAReplyThatWasPutOffIsBroughtOnANewConnection(t *testing.T) {
 	n.wantAsked("it had it", 1, AnsweredThere)
 }
 
+// Found by simulation: a stream on which a reply was still to be acknowledged was used
+// for a large one, and the refusal of the first taken for that of the second.
+func TestAStreamWhoseReplyIsUnacknowledgedIsNotUsedAgain(t *testing.T) {
+	n, c, s := askedNode(t)
+	n.arrive(c, s, request(1, "a"))
+	n.told()
+	n.step(Closed{c, s})
+	n.answer(1)
+	n.wantSent("on a stream of this node's", "REPLY 1")
+	own := n.sentFrame(wire.Reply).Stream
+	n.arrive(c, n.stream(), request(2, "b").with(func(f *wire.Frame) { f.Low = 2 }))
+	n.wantAsked("the dialer has ended it", 1, AnsweredThere)
+	n.wantDone("what it says to the reply is still to come", Reset{c, own})
+}
+
 func TestALateRejectionTravelsAsTheReplyWould(t *testing.T) {
 	n, c, s := askedNode(t)
 	n.arrive(c, s, request(1, "a"))
