@@ -63,12 +63,12 @@ power: CUTS = 100000
 power: ## cut the power of a journal's disk CUTS times
 	go test -count 1 -timeout 2h -run PowerCuts -v ./internal/journal -cuts $(CUTS)
 
-crash: KILLS = 1000
-crash: ## kill KILLS processes at random, and others at each named place
+crash: KILLS = 700
+crash: ## kill KILLS processes at random, and more at each named place
 	go test -count 1 -timeout 1h -v ./trials/crash -kills $(KILLS) -thorough
 
 network: ## try nodes on networks at their worst (Linux, as root)
-	go test -count 1 -timeout 1h -v ./trials/network -crossings 1000 -exchanges 400 -points-for 100s
+	go test -count 1 -timeout 1h -v ./trials/network -crossings 1000 -exchanges 200 -points-for 75s
 
 soak: FOR = 1h
 soak: ## let nodes work FOR an hour, and see whether anything grows
