@@ -72,6 +72,12 @@ func (m *Machine) Exchange(name Name) (Summary, bool) {
 	return Summary{}, false
 }
 
+// HasEnded reports whether an exchange that a peer made is over here, by its number.
+func (m *Machine) HasEnded(dialer Peer, epoch, seq uint64) bool {
+	p := m.peers[dialer]
+	return p != nil && (epoch < p.responder.epoch || epoch == p.responder.epoch && p.responder.ended.has(seq))
+}
+
 // Exchanges is every open exchange, and every outcome not yet committed, the
 // oldest first.
 func (m *Machine) Exchanges() []Summary {

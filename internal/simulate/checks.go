@@ -84,7 +84,7 @@ func (n *node) checkAck(to *node, f wire.Frame) {
 			n.w.breaks(SyncedFirst, "%v acknowledges the reply %d of %v before it is synced", n, f.Seq, to)
 		}
 	case wire.OfCancel:
-		if n.log.unsyncedOf(to.id) {
+		if !n.log.hasEnded(to.id, f.Epoch, f.Seq) {
 			n.w.breaks(SyncedFirst, "%v acknowledges that %d of %v is over before that is synced", n, f.Seq, to)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/parley-p2p/parley/internal/fsm"
 )
@@ -114,16 +113,13 @@ func (l *log) flush(n int) {
 	l.unsynced = slices.Delete(l.unsynced, 0, n)
 }
 
-// unsyncedOf reports whether anything isn't synced of what a dialer has ended.
-func (l *log) unsyncedOf(dialer fsm.Peer) bool {
-	for _, e := range l.unsynced {
-		for _, r := range e.batch.Records {
-			if (r.Key[0] == 'b' || r.Key[0] == 'e' || r.Key[0] == 'i') && strings.Contains(string(r.Key[1:]), string(dialer)) {
-				return true
-			}
-		}
+// hasEnded reports whether it is durable that an exchange of a peer is over.
+func (l *log) hasEnded(dialer fsm.Peer, epoch, seq uint64) bool {
+	restorer := fsm.Restore(l.n.config)
+	if err := l.replay(restorer.Record); err != nil {
+		return false
 	}
-	return false
+	return restorer.Done(l.n.clock()).HasEnded(dialer, epoch, seq)
 }
 
 // stop ends a run of the process: what was written stays, unless the power fails.
