@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -31,11 +32,35 @@ var quickPlans = []*plan{
 	{name: "the responder's journal is set back", asks: single, left: budget{crashes: sides{0, 1}, setbacks: sides{0, 1}, renewals: 1}},
 }
 
-// ciPlans take two minutes on two processors.
-var ciPlans = quickPlans
+// ciPlans add what takes minutes on two processors.
+var ciPlans = append(slices.Clip(quickPlans),
+	&plan{name: "crashes of both", asks: single, left: budget{crashes: sides{2, 1}}},
+	&plan{name: "cancelled while both crash", asks: single, left: budget{cancels: 1, crashes: sides{1, 1}}},
+	&plan{name: "both journals are lost", asks: single, left: budget{crashes: sides{1, 1}, losses: sides{1, 1}, renewals: 2}},
+	&plan{name: "the dialer's journal is set back", asks: single, left: budget{crashes: sides{1, 0}, setbacks: sides{1, 0}, renewals: 1}},
+	&plan{name: "the dialer's journal is lost and its clock is behind", asks: single, clockBack: true, left: budget{crashes: sides{1, 0}, losses: sides{1, 0}, renewals: 1}},
+	&plan{name: "expiry while a connection breaks", asks: expiring, left: budget{timers: sides{2, 0}, breaks: 1}},
+	&plan{name: "a stream and a connection break", asks: single, left: budget{breaks: 1, ends: 1}},
+	&plan{name: "an operator hangs up while a connection breaks", asks: single, left: budget{hangups: 1, breaks: 1}},
+	&plan{name: "requests both ways", asks: bothWays},
+	&plan{name: "one lane, cancelled, two inputs a turn", asks: sameLane, batches: true, left: budget{cancels: 1}},
+	&plan{name: "one lane while a connection breaks", asks: sameLane, left: budget{breaks: 1}},
+	&plan{name: "two lanes while a connection breaks", asks: twoLanes, left: budget{breaks: 1}},
+	&plan{name: "one lane while the dialer crashes", asks: sameLane, left: budget{crashes: sides{1, 0}}},
+	&plan{name: "one lane while the responder crashes", asks: sameLane, left: budget{crashes: sides{0, 1}}},
+	&plan{name: "two lanes while the responder crashes", asks: twoLanes, left: budget{crashes: sides{0, 1}}},
+)
 
-// longPlans are for an hour of a machine that has nothing else to do.
-var longPlans = ciPlans
+// longPlans are for hours of a machine that has nothing else to do. What is too
+// much for its memory is cut off, and said to be.
+var longPlans = append(slices.Clip(ciPlans),
+	&plan{name: "two crashes of either", asks: single, most: 6_000_000, left: budget{crashes: sides{2, 2}}},
+	&plan{name: "crashes, timers and breaks", asks: single, most: 4_000_000, left: budget{crashes: sides{1, 1}, timers: sides{1, 1}, breaks: 1}},
+	&plan{name: "two lanes while the dialer crashes", asks: twoLanes, most: 4_000_000, left: budget{crashes: sides{1, 0}}},
+	&plan{name: "one lane while both crash", asks: sameLane, most: 4_000_000, left: budget{crashes: sides{1, 1}}},
+	&plan{name: "one lane, the dialer's journal is set back", asks: sameLane, most: 4_000_000, left: budget{crashes: sides{1, 0}, setbacks: sides{1, 0}, renewals: 1}},
+	&plan{name: "requests both ways while one crashes", asks: bothWays, most: 4_000_000, left: budget{crashes: sides{1, 0}}},
+)
 
 // about is what is asked, in words.
 func (p *plan) about() string {
