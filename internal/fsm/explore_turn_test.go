@@ -202,11 +202,7 @@ func (d *duo) noticed(i int, n Notice) {
 	}
 	switch n.Kind {
 	case Violation:
-		// The rule for a reply of a number that was given and never sent takes the
-		// responder for a liar, also where this node's own journal was set back.
-		if d.blamed = d.astray[i] && n.Detail == "a reply to a request that was never sent"; !d.blamed {
-			d.fail("%s blames %s, which is honest: %s", d.names[i], d.names[1-i], n.Detail)
-		}
+		d.fail("%s blames %s, which is honest: %s", d.names[i], d.names[1-i], n.Detail)
 	case PeerFenced, JournalRolledBack, PeerMismatch, PeerDiffers, PeerLostJournal:
 		if d.astray == [2]bool{} {
 			d.fail("%s is told of %v, and no journal was lost: %s", d.names[i], n.Kind, n.Detail)

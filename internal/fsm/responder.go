@@ -98,8 +98,7 @@ func (m *Machine) requestArrived(now time.Time, s *stream, f *wire.Frame, payloa
 		m.spend(s, unread)
 		m.refuseUnread(now, s, f)
 	case r.lanes[f.Lane] != nil: // which a dialer that was set back knows nothing of
-		m.spend(s, unread)
-		m.mismatch(now, s, f, r.lanes[f.Lane].name)
+		m.laneTaken(now, s, f, r.lanes[f.Lane].name, unread)
 	case m.got[Name{p.id, f.Tag}] != nil:
 		m.violate(now, s.conn, "a tag that is open under another sequence")
 	case !m.mayTake(now, s, f, unread):
@@ -128,6 +127,17 @@ func (m *Machine) mayTake(now time.Time, s *stream, f *wire.Frame, unread bool) 
 	m.spend(s, unread)
 	m.turnAway(now, s, f, over, wait)
 	return false
+}
+
+// laneTaken answers a request in a lane that another is in, as often as its peer may
+// begin one.
+func (m *Machine) laneTaken(now time.Time, s *stream, f *wire.Frame, by Name, unread bool) {
+	m.spend(s, unread)
+	if over, wait := m.inTime(now, s.conn.peer, 0); over != none {
+		m.turnAway(now, s, f, over, wait)
+		return
+	}
+	m.mismatch(now, s, f, by)
 }
 
 // receive reserves room for a request whose payload is awaited.

@@ -213,9 +213,11 @@ func (m *Machine) lostStream(now time.Time, y *inbound) {
 // acknowledgement was lost with that, would wait for ever to be asked for.
 func (m *Machine) awaitResume(now time.Time, p *peer) {
 	for _, y := range p.responder.inOrder() {
-		if y.state == Replying && y.stream == nil {
+		if y.stream == nil {
 			y.awaitsResume = false
-			y.wake(m, now.Add(time.Second))
+			if y.insists() {
+				y.wake(m, now.Add(time.Second))
+			}
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (r *responderSide) contradiction() string {
 	switch {
 	case r.epoch == 0:
 		return "a responder without an epoch"
-	case r.ended.low < 1 || r.ended.low > lastSequence:
+	case r.ended.low < 1 || r.ended.low > lastSequence+1: // a peer may have ended them all
 		return "the lowest number is none"
 	}
 	return ""

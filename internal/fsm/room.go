@@ -59,11 +59,21 @@ func (r *room) forReply(c *Config, p *peer, size int64) bool {
 // relievedBy reports whether a reply is taken though the disk is full. Stored, it
 // makes way for its request: a node whose own requests have filled the disk would
 // wait for ever for the replies that end them. It is one of each peer that the
-// application hasn't committed, no larger than its request, or small; and one of any
-// size in total. The disk is called full while there is room for that.
+// application hasn't committed, no larger than its request, or small, up to maxRelief;
+// and one of any size in total. The disk is called full while there is room for that.
 func (r *room) relievedBy(x *outbound, size int64) bool {
-	return r.full && (r.replyBytes == 0 || x.peer.dialer.stored == 0 && size <= max(x.payload.Size, wire.MaxInline))
+	switch {
+	case !r.full:
+		return false
+	case r.replyBytes == 0:
+		return true
+	}
+	return x.peer.dialer.stored == 0 && size <= max(x.payload.Size, wire.MaxInline) && r.replyBytes+size <= maxRelief
 }
+
+// maxRelief bounds the replies that are taken though the disk is full, in bytes of all
+// peers: half of what is kept free by default. Beyond it they wait for room.
+const maxRelief = 128 << 20
 
 // key is an idempotency key: its scope is the peer that the request is for.
 type key struct {

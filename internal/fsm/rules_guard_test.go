@@ -328,3 +328,15 @@ func TestPeersTakeTurnsAtTheApplication(t *testing.T) {
 		t.Fatalf("given in the order %v", got)
 	}
 }
+
+// Found by review: two frames of a listed peer made a journal that was refused at the
+// next start.
+func TestAPeerThatEndsEveryNumberThereIsHarmsNobody(t *testing.T) {
+	n, c := connectedNode(t)
+	n.arrive(c, 3, hello(theirEpoch, lastSequence))
+	n.arrive(c, 3, cancel(lastSequence))
+	n.restart(false)
+	if !n.m.HasEnded(alice, theirEpoch, lastSequence) {
+		t.Fatal("its last number isn't over")
+	}
+}
