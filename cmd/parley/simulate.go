@@ -50,7 +50,7 @@ seed; --nodes makes another group of it.
 			if o.seeds > 1 {
 				return simulateMany(cmd.Context(), cmd.OutOrStdout(), o)
 			}
-			return simulateOne(cmd.OutOrStdout(), o)
+			return simulateOne(cmd.Context(), cmd.OutOrStdout(), o)
 		},
 	}
 	flags := cmd.Flags()
@@ -70,32 +70,33 @@ func (o *simulateOptions) check() error {
 		return errors.New("--seeds is 0: want 1 or more")
 	case o.nodes != 0 && (o.nodes < 2 || o.nodes > simulatedMax):
 		return fmt.Errorf("--nodes is %d: want 2 to %d", o.nodes, simulatedMax)
-	case o.acquaintances < 0:
-		return fmt.Errorf("--acquaintances is %d: want 0 or more", o.acquaintances)
+	case o.acquaintances < 0 || o.acquaintances%2 != 0:
+		return fmt.Errorf("--acquaintances is %d: want an even number, half of them on either side, or 0", o.acquaintances)
 	case o.workers < 1 || o.workers > workersMax:
 		return fmt.Errorf("--workers is %d: want 1 to %d", o.workers, workersMax)
-	case o.seeds > 1 && (o.nodes != 0 || o.trace):
-		return errors.New("--nodes and --trace are for one seed: leave --seeds out")
+	case o.seeds > 1 && (o.nodes != 0 || o.acquaintances != 0 || o.trace):
+		return errors.New("--nodes, --acquaintances and --trace are for one seed: leave --seeds out")
 	}
 	return nil
 }
 
 // simulateOne runs one seed.
-func simulateOne(out io.Writer, o simulateOptions) error {
+func simulateOne(ctx context.Context, out io.Writer, o simulateOptions) error {
 	c := simulate.Shaped(o.seed)
 	if o.nodes > 0 {
 		c.Nodes, c.Requests = o.nodes, max(110/o.nodes, 6)
 	}
 	c.Acquaintances, c.Trace = o.acquaintances, o.trace
-	r, err := simulate.Run(c)
+	r, err := simulate.Run(ctx, c)
 	fmt.Fprint(out, r.Transcript)
 	var total simulate.Total
 	total.Add(r)
 	fmt.Fprintf(out, "seed %d, %d nodes, %v of virtual time: trace hash %016x\n%v\n", r.Seed, c.Nodes, r.Took.Round(time.Second), r.Hash, &total)
-	if err != nil {
-		return explained(out, c, err)
+	var broken *simulate.Failure
+	if errors.As(err, &broken) {
+		return explained(ctx, out, c, err)
 	}
-	return nil
+	return err
 }
 
 // simulateMany runs a row of seeds, and tells from time to time how far it is.
@@ -110,7 +111,7 @@ func simulateMany(ctx context.Context, out io.Writer, o simulateOptions) error {
 	fmt.Fprintf(out, "%v\n", &total)
 	var broken *simulate.Failure
 	if errors.As(err, &broken) {
-		return explained(out, simulate.Shaped(broken.Seed), err)
+		return explained(ctx, out, simulate.Shaped(broken.Seed), err)
 	}
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func simulateMany(ctx context.Context, out io.Writer, o simulateOptions) error {
 }
 
 // explained cuts a run that has failed down to what it takes.
-func explained(out io.Writer, c simulate.Config, err error) error {
-	fmt.Fprintf(out, "\ncutting down seed %d, which may take a minute\n%s", c.Seed, simulate.Explain(c))
+func explained(ctx context.Context, out io.Writer, c simulate.Config, err error) error {
+	fmt.Fprintf(out, "\ncutting down seed %d, which may take a minute\n%s", c.Seed, simulate.Explain(ctx, c))
 	return fmt.Errorf("%w: %w", errOff, err)
 }

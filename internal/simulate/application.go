@@ -41,7 +41,8 @@ type request struct {
 	spot     spot
 	accepted bool // Request returned without an error
 	told     fsm.DeliveryKind
-	commit   bool
+	asked    bool // to commit its end, which may be done
+	commit   bool // and is
 	// lost: the journal that knew of it was lost, or set back.
 	lost bool
 	// dropped: its responder's operator has dropped the answer, unless a crash came
@@ -80,9 +81,11 @@ func (a *application) begin() {
 // setBack is what becomes of the application when its node's journal has.
 func (a *application) setBack() {
 	for _, r := range a.requests {
-		_, known := a.n.log.records["o"+string(r.tag[:])]
-		r.lost = !known && !r.commit
-		r.commit = r.commit && !known // it will be told again
+		x, known := a.n.log.recorded(fsm.MadeKey(fsm.Name{Dialer: a.n.id, Tag: r.tag}))
+		r.lost = !known && !r.asked
+		if known && !x.Committed {
+			r.asked, r.commit = false, false // it will be told again
+		}
 	}
 }
 
@@ -131,6 +134,7 @@ func (a *application) enqueue(r *request) {
 			if errors.Is(answer.Err, mediator.ErrJournal) {
 				return // it may be on disk all the same
 			}
+			delete(w.made, r.tag)
 			a.requests = slices.DeleteFunc(a.requests, func(other *request) bool { return other == r })
 			w.after(time.Second, func() { a.request(r.spot) })
 			return
@@ -272,6 +276,7 @@ func (a *application) outcome(d fsm.Delivery) {
 		n.down(w.dice.oneOf(s, 2) == 0, s)
 		return
 	}
+	r.asked = true
 	n.call(fsm.Commit{Name: d.Name}, func(answer fsm.Answer) {
 		if answer.Err != nil {
 			w.note("%v: commit of %x refused: %v", n, r.tag[:3], answer.Err)
@@ -280,15 +285,15 @@ func (a *application) outcome(d fsm.Delivery) {
 	})
 }
 
-// checkMade sees that every request that was accepted is in the log until it has
-// ended.
+// checkMade sees that every request that was accepted is in the log until the
+// application is done with its end.
 func (a *application) checkMade() {
 	for _, r := range a.requests {
-		if !r.accepted || r.told != 0 || r.lost {
+		if !r.accepted || r.asked || r.lost {
 			continue
 		}
-		if _, there := a.n.log.records["o"+string(r.tag[:])]; !there {
-			a.n.w.breaks(NothingDeletes, "%v: %x was accepted, hasn't ended and isn't in the journal", a.n, r.tag[:3])
+		if _, there := a.n.log.records[string(fsm.MadeKey(fsm.Name{Dialer: a.n.id, Tag: r.tag}))]; !there {
+			a.n.w.breaks(NothingDeletes, "%v: %x was accepted, isn't done with and isn't in the journal", a.n, r.tag[:3])
 		}
 	}
 }

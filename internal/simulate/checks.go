@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"strings"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -25,22 +24,39 @@ func (n *node) checkAction(a fsm.Action) {
 	}
 	switch f.Kind {
 	case wire.Request, wire.Resume:
-		if _, durable := n.log.records["o"+string(f.Tag[:])]; !durable {
-			n.w.breaks(SyncedFirst, "%v sends %v of %x before it is synced", n, f.Kind, f.Tag[:3])
+		x, durable := n.log.recorded(fsm.MadeKey(fsm.Name{Dialer: n.id, Tag: f.Tag}))
+		d, numbered := n.log.recorded(fsm.DialerKey(to.id))
+		if !durable || !x.Sent || !numbered || d.Epoch != f.Epoch {
+			n.w.breaks(SyncedFirst, "%v sends %v of %x before that, and its epoch, is synced", n, f.Kind, f.Tag[:3])
 		}
 		n.checkPutOff(s)
 	case wire.Reply:
-		if _, durable := n.log.payloads[s.Payload.Number]; !durable && f.Size > 0 {
+		y, durable := n.log.recorded(fsm.AskedKey(fsm.Name{Dialer: to.id, Tag: f.Tag}))
+		if _, stored := n.log.payloads[s.Payload.Number]; (!durable || y.Responder != fsm.Replying || !stored && f.Size > 0) && !n.overSince(to, f.Tag) {
 			n.w.breaks(SyncedFirst, "%v sends the reply of %x before it is synced", n, f.Tag[:3])
 		}
 		n.checkAnswer(to, f)
 	case wire.Reject:
 		if f.Of == wire.OfRequest && (f.Refusal == wire.Policy || f.Refusal == wire.TooLarge) {
+			if _, durable := n.log.recorded(fsm.AskedKey(fsm.Name{Dialer: to.id, Tag: f.Tag})); !durable && !n.overSince(to, f.Tag) {
+				n.w.breaks(SyncedFirst, "%v refuses %x before that is synced", n, f.Tag[:3])
+			}
 			n.checkAnswer(to, f)
+		}
+	case wire.Welcome:
+		if n.log.unsyncedOf(to.id) {
+			n.w.breaks(SyncedFirst, "%v welcomes %v before what that has ended is synced", n, to)
 		}
 	case wire.Ack:
 		n.checkAck(to, f)
 	}
+}
+
+// overSince reports whether an exchange has ended in the turn in which something of
+// it was to be sent.
+func (n *node) overSince(dialer *node, tag wire.Tag) bool {
+	x, _ := n.turn.Machine.Exchange(fsm.Name{Dialer: dialer.id, Tag: tag})
+	return !x.Ended.IsZero()
 }
 
 // unlisting reports whether the news that a peer is off the list is on its way.
@@ -75,8 +91,9 @@ func (n *node) checkAck(to *node, f wire.Frame) {
 	switch f.Of {
 	case wire.OfRequest:
 		tag := n.asked[number{to.id, f.Epoch, f.Seq}]
-		_, durable := n.log.records["i"+string(tag[:])+string(to.id)]
-		if y, _ := n.turn.Machine.Exchange(fsm.Name{Dialer: to.id, Tag: tag}); !durable && y.Ended.IsZero() && !to.rogue {
+		name := fsm.Name{Dialer: to.id, Tag: tag}
+		_, durable := n.log.recorded(fsm.AskedKey(name))
+		if y, _ := n.turn.Machine.Exchange(name); !durable && y.Ended.IsZero() && !to.rogue {
 			n.w.breaks(SyncedFirst, "%v acknowledges %x before it is synced", n, tag[:3])
 		}
 	case wire.OfReply:
@@ -96,8 +113,8 @@ func (n *node) checkTurn() {
 		return
 	}
 	n.app.checkMade()
-	// All of the machine takes long: every turn of a short run, else now and then.
-	if n.w.result.Turns%checkEvery == 0 {
+	// All of the machine takes long: in every turn only where a run is looked into.
+	if n.w.config.Only != nil || n.w.result.Turns%checkEvery == 0 {
 		n.checkBounds()
 	}
 }
@@ -112,24 +129,47 @@ func (n *node) checkBounds() {
 	if what := m.Broken(); what != "" {
 		n.w.breaks(Bounded, "%v: %s", n, what)
 	}
-	made, got := 0, 0
-	of := map[fsm.Peer]int{}
+	var made, got holding
+	to, of := map[fsm.Peer]holding{}, map[fsm.Peer]holding{}
 	for _, x := range m.Exchanges() {
-		if x.Dialer != 0 {
-			made++
-		} else {
-			got++
-			of[x.Peer]++
+		switch {
+		case x.Dialer != 0:
+			made.add(0)
+			h := to[x.Peer]
+			h.add(0)
+			to[x.Peer] = h
+		default:
+			bytes := x.RequestSize
+			if x.Responder > fsm.Delivered {
+				bytes = 0 // of requests that are answered nothing is kept
+			}
+			got.add(bytes)
+			h := of[x.Peer]
+			h.add(bytes)
+			of[x.Peer] = h
 		}
 	}
-	if made > c.MaxQueued || got > c.MaxOpen+len(n.knows) {
-		n.w.breaks(Bounded, "%v has %d exchanges of its own and %d of others", n, made, got)
+	reserve := holding{len(n.knows), int64(len(n.knows)) * c.MaxMessageSize} // one of each peer
+	if made.count > c.MaxQueued || got.count > c.MaxOpen+reserve.count || got.bytes > c.MaxStored+reserve.bytes {
+		n.w.breaks(Bounded, "%v has %d exchanges of its own, and %d of others with %d bytes", n, made.count, got.count, got.bytes)
 	}
-	for peer, open := range of {
-		if open > c.MaxOpenPerPeer {
-			n.w.breaks(Bounded, "%v has %d exchanges of %s", n, open, peer)
+	for _, other := range n.knows {
+		mine, theirs := to[other.id], of[other.id]
+		if mine.count > c.MaxQueuedPerPeer || theirs.count > c.MaxOpenPerPeer || theirs.count > 1 && theirs.bytes > max(c.MaxStoredPerPeer, c.MaxMessageSize) {
+			n.w.breaks(Bounded, "%v has %d exchanges for %v, and %d of it with %d bytes", n, mine.count, other, theirs.count, theirs.bytes)
 		}
 	}
+}
+
+// holding is how much is held of something that has a limit.
+type holding struct {
+	count int
+	bytes int64
+}
+
+func (h *holding) add(bytes int64) {
+	h.count++
+	h.bytes += bytes
 }
 
 // letGo sees, when the record of a peer's exchange is deleted for good, that its
@@ -141,9 +181,7 @@ func (n *node) letGo(key []byte) {
 	if r == nil || r.from.id != fsm.Peer(rest) || !n.w.clean(n, r.from) || r.dropped {
 		return
 	}
-	key = append([]byte{'o'}, tag[:]...)
-	record, there := r.from.log.records[string(key)]
-	if there && strings.Contains(fsm.Describe(key, record, nil), ", open") {
+	if x, there := r.from.log.recorded(fsm.MadeKey(fsm.Name{Dialer: r.from.id, Tag: tag})); there && !x.Over {
 		n.w.breaks(AnswersKept, "%v lets go of %x, which is open at %v", n, tag[:3], r.from)
 	}
 }

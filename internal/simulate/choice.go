@@ -65,7 +65,7 @@ func (k Kind) String() string { return kindNames[k] }
 // something that a user does.
 func (k Kind) fault() bool {
 	switch k {
-	case Asks, Calls, AnswersLate, NeverAnswers, Rejects, SendsMuch, Expires:
+	case Asks, Cancels, Calls, AnswersLate, NeverAnswers, Rejects, SendsMuch, Expires, HungUp:
 		return false
 	}
 	return k < latency

@@ -21,7 +21,7 @@ func (w *world) ended() bool {
 		for _, r := range n.app.requests {
 			// Whether an end was committed isn't known where the commit failed: the
 			// machine knows.
-			if r.accepted && r.told == 0 && !r.lost && !r.to.rogue && !waits[r.tag] {
+			if r.accepted && !r.asked && !r.lost && !r.to.rogue && !waits[r.tag] {
 				return false
 			}
 		}
@@ -80,8 +80,8 @@ func (w *world) open() string {
 			}
 		}
 		for _, r := range n.app.requests {
-			if r.accepted && r.told == 0 && !r.lost && !r.to.rogue && !waits[r.tag] {
-				all = append(all, fmt.Sprintf("%v: %x isn't told", n, r.tag[:3]))
+			if r.accepted && !r.asked && !r.lost && !r.to.rogue && !waits[r.tag] {
+				all = append(all, fmt.Sprintf("%v: %x isn't told, and committed", n, r.tag[:3]))
 			}
 		}
 	}

@@ -70,6 +70,9 @@ func (l *log) Commit(b fsm.Batch) error {
 		return errCrash
 	}
 	l.wrote += len(b.Records)
+	for _, r := range b.Records {
+		l.n.w.stamp(digest(r.Key), digest(r.Value))
+	}
 	l.unsynced = append(l.unsynced, entry{batch: b})
 	if l.crash == inCommit {
 		l.crashed = true
@@ -113,6 +116,27 @@ func (l *log) flush(n int) {
 	l.unsynced = slices.Delete(l.unsynced, 0, n)
 }
 
+// recorded reads the durable record of a key.
+func (l *log) recorded(key []byte) (fsm.Recorded, bool) {
+	value, there := l.records[string(key)]
+	if !there {
+		return fsm.Recorded{}, false
+	}
+	return fsm.ReadRecord(key, value)
+}
+
+// unsyncedOf reports whether anything isn't synced of what a dialer has here.
+func (l *log) unsyncedOf(dialer fsm.Peer) bool {
+	for _, e := range l.unsynced {
+		for _, r := range e.batch.Records {
+			if fsm.OfResponder(r.Key, dialer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // hasEnded reports whether it is durable that an exchange of a peer is over.
 func (l *log) hasEnded(dialer fsm.Peer, epoch, seq uint64) bool {
 	restorer := fsm.Restore(l.n.config)
@@ -126,7 +150,7 @@ func (l *log) hasEnded(dialer fsm.Peer, epoch, seq uint64) bool {
 func (l *log) stop(power bool, s spot) {
 	kept := len(l.unsynced)
 	if power {
-		kept = l.n.w.dice.oneOf(s, kept+1)
+		kept = l.n.w.dice.oneOf(s.as(latency), kept+1)
 	}
 	l.flush(kept)
 	l.unsynced = nil

@@ -29,13 +29,13 @@ func Many(ctx context.Context, first, count uint64, workers int, progress func(T
 				if next >= count {
 					return
 				}
-				r, failed := Run(Shaped(first + next))
+				r, failed := Run(ctx, Shaped(first+next))
 				mu.Lock()
 				total.Add(r)
 				if progress != nil {
 					progress(total)
 				}
-				if failed != nil && err == nil {
+				if failure(failed) != nil && err == nil {
 					err = failed
 					stop()
 				}
@@ -52,17 +52,17 @@ func Many(ctx context.Context, first, count uint64, workers int, progress func(T
 
 // Explain runs a group that breaks a promise again, without whatever it breaks it
 // without, and returns what is left, and what then happens, as text.
-func Explain(c Config) string {
-	c, why := Shrink(c)
+func Explain(ctx context.Context, c Config) string {
+	c, why := Shrink(ctx, c)
 	if why == nil {
-		return "the run breaks no promise\n"
+		return "the run breaks no promise, or was interrupted\n"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v\n\nwhat it takes (%d of its choices):\n", why, len(c.Only))
 	for _, choice := range c.Only {
 		fmt.Fprintf(&b, "%v\n", choice)
 	}
-	r, _ := Run(c) // which fails as before
+	r, _ := Run(ctx, c) // which fails as before
 	fmt.Fprintf(&b, "\nwhat happens:\n%s", r.Transcript)
 	return b.String()
 }

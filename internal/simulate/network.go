@@ -123,11 +123,11 @@ func (n *node) dial(a fsm.Dial) {
 	out, back := w.way(n, other), w.way(other, n)
 	s := w.dice.next(DialFailed, out.place)
 	n.checkDial(a.Peer)
+	there := n.book[other] == other.place
 	fails := w.chance(s, w.config.Faults.DialErr)
 	if fails {
-		w.strike(s, true, "a dial of %v to %v fails", n, other)
+		w.strike(s, there && other.turn != nil && !other.unlisted[n], "a dial of %v to %v fails", n, other)
 	}
-	there := n.book[other] == other.place
 	wait := time.Millisecond + w.dice.within(s.as(latency), 50*time.Millisecond)
 	if out.cutUntil.After(w.now) || back.cutUntil.After(w.now) {
 		fails, wait = true, 5*time.Second

@@ -45,10 +45,11 @@ type node struct {
 	bound    map[wire.Tag]fsm.Stream // and where, one for each exchange
 	returned map[fsm.Peer]bool       // peers that came back on the list since the application last looked; one for each
 	forging  bool
-	setBack  bool // its journal was lost, or was set back
-	older    *log // what was durable at some moment of before
-	inLife   spot // of this life's choices
-	dies     spot // of the crash that is to come
+	did      []fsm.Action // in the last turn
+	setBack  bool         // its journal was lost, or was set back
+	older    *log         // what was durable at some moment of before
+	inLife   spot         // of this life's choices
+	dies     spot         // of the crash that is to come
 }
 
 // number is an exchange as the wire names it to its responder.
@@ -86,7 +87,7 @@ func (n *node) limits() fsm.Config {
 		DisconnectionTimeout: 30 * time.Second, AckTimeout: 10 * time.Second,
 		RetryMin: 100 * time.Millisecond, RetryMax: 10 * time.Second, PollMax: time.Minute, KeepOutMax: time.Hour,
 		MaxMessageSize:   []int64{150 << 10, 1 << 20, 2 << 20}[w.dice.bits(at, 3)%3],
-		MaxQueuedPerPeer: 1000, MaxQueued: 10000, MaxOpenPerPeer: room * (2 + int(w.dice.bits(at, 4)%4)), MaxOpen: room * (5 + int(w.dice.bits(at, 5)%8)),
+		MaxQueuedPerPeer: []int{8, 1000}[w.dice.bits(at, 7)%2], MaxQueued: []int{20, 10000}[w.dice.bits(at, 8)%2], MaxOpenPerPeer: room * (2 + int(w.dice.bits(at, 4)%4)), MaxOpen: room * (5 + int(w.dice.bits(at, 5)%8)),
 		ExchangesPerSecond: 1, BytesPerSecond: 50 << 10,
 		MaxStoredPerPeer: int64(room) * 400 << 10, MaxStored: int64(room) * []int64{2 << 20, 4 << 20}[w.dice.bits(at, 6)%2], MaxStreams: 4, History: 20, HistoryAge: time.Hour,
 	}
@@ -119,11 +120,12 @@ func (n *node) begin() {
 		return
 	}
 	if s := n.inLife.as(DiedRecovering); w.chance(s, w.config.Faults.Recover) {
-		w.strike(s, len(machine.Exchanges()) > 0, "%v dies in recovery", n)
 		before := n.lasting(machine)
 		n.turn = mediator.NewTurn(machine, n.log)
 		n.log.crash = []crashPoint{beforeCommit, inCommit, afterCommit}[w.dice.oneOf(s, 3)]
-		n.turn.Take(n.clock(), []fsm.Input{fsm.Tick{}})
+		n.log.wrote = 0
+		n.turn.Take(n.clock(), append(n.welcome(), fsm.Tick{}))
+		w.strike(s, n.log.crashed || n.log.wrote > 0, "%v dies in recovery, %v", n, n.log.crash)
 		n.log.stop(w.dice.oneOf(s.as(amount), 2) == 0, s)
 		if machine = n.recover(); machine == nil {
 			return
@@ -146,12 +148,21 @@ func (n *node) begin() {
 			n.renew(w.byID[view.Peer])
 		}
 	}
-	for _, other := range n.knows {
-		if !n.unlisted[other] {
-			n.post(fsm.Listed{Peer: other.id})
-		}
+	for _, in := range n.welcome() {
+		n.post(in)
 	}
 	n.post(fsm.Tick{})
+}
+
+// welcome is what the allow list says at the start.
+func (n *node) welcome() []fsm.Input {
+	var listed []fsm.Input
+	for _, other := range n.knows {
+		if !n.unlisted[other] {
+			listed = append(listed, fsm.Listed{Peer: other.id})
+		}
+	}
+	return listed
 }
 
 // lasting is what a recovery must find again: every exchange but those whose
@@ -237,6 +248,7 @@ func (n *node) take(inputs []fsm.Input) bool {
 	}
 	n.log.wrote = 0
 	out := n.turn.Take(n.clock(), inputs)
+	n.did, n.log.fail = out.Actions, false
 	if n.log.crashed {
 		n.crash()
 		return false
@@ -317,8 +329,11 @@ func (n *node) alone(in fsm.Input) (wrote, alive bool) {
 	return n.log.wrote > 0, alive
 }
 
-// busy reports whether anything is under way at the node.
-func (n *node) busy() bool { return len(n.inbox) > 0 || len(n.ends) > 0 || len(n.log.unsynced) > 0 }
+// busy reports whether anything is under way at the node: an exchange that is
+// open, or a frame or batch that a failure would hit.
+func (n *node) busy() bool {
+	return len(n.log.unsynced) > 0 || len(n.turn.Machine.Exchanges()) > 0
+}
 
 // crash ends the process where the log says; half of the time the power fails too.
 func (n *node) crash() {
@@ -328,7 +343,7 @@ func (n *node) crash() {
 	if power {
 		how = "the power fails"
 	}
-	n.w.strike(s, true, "%v: %s %v", n, how, n.log.crash)
+	n.w.strike(s, n.busy(), "%v: %s %v", n, how, n.log.crash)
 	n.down(power, s)
 }
 

@@ -41,7 +41,10 @@ func (a *application) serve(d fsm.Delivery) {
 	a.given[d.Name] = true
 	body, found := n.log.payload(d.Payload.Number)
 	if d.Payload.Size > 0 && !found {
-		return // abandoned on its way
+		if x, _ := n.turn.Machine.Exchange(d.Name); x.Ended.IsZero() && x.Responder < fsm.Replying {
+			w.breaks(NothingDeletes, "%v is asked for %x, whose payload is gone", n, d.Name.Tag[:3])
+		}
+		return // it was abandoned on its way
 	}
 	if string(body) != string(r.body) {
 		w.breaks(DeliveredAsMade, "%v is asked for %x with %q", n, d.Name.Tag[:3], body)
@@ -128,7 +131,6 @@ func (a *application) answer(name fsm.Name, from *node, e *effect) {
 		case answer.Err == nil && len(answer.Names) > 0 && answer.Names[0] != name && w.clean(n, from):
 			w.breaks(DeliveredAsMade, "%v answers %x with what is for %x", n, answer.Names[0].Tag[:3], name.Tag[:3])
 		case answer.Err != nil && byPeer.Peer != "":
-			e := *e
 			n.call(fsm.Respond{Name: name, Payload: n.stage(e.payload, e.answer)}, func(fsm.Answer) {})
 			return
 		}
@@ -185,7 +187,7 @@ func (n *node) fair(order []fsm.Delivery) {
 			if peer == d.Peer || i > until {
 				continue
 			}
-			if since[peer]++; since[peer] > len(last) {
+			if since[peer]++; since[peer] >= len(last) {
 				n.w.breaks(FairTurns, "%v gets %d events of others before one of %s that waits", n, since[peer], peer)
 			}
 		}

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"errors"
 	"slices"
 )
@@ -10,10 +11,11 @@ const shrinkRuns = 300
 
 // Shrink leaves out of a run that breaks a promise whatever it breaks it without:
 // requests and faults. It returns what is left, to be run again with Config.Only,
-// and how that fails; the config itself, and nil, when its run doesn't fail.
-func Shrink(c Config) (Config, *Failure) {
+// and how that breaks the same promise, be it by another cause; the config itself,
+// and nil, when its run doesn't fail.
+func Shrink(ctx context.Context, c Config) (Config, *Failure) {
 	c.Trace = true
-	r, err := Run(c)
+	r, err := Run(ctx, c)
 	first := failure(err)
 	if first == nil {
 		return c, nil
@@ -25,8 +27,8 @@ func Shrink(c Config) (Config, *Failure) {
 		if runs++; runs > shrinkRuns {
 			return false
 		}
-		c.Only = some
-		r, err := Run(c)
+		c.Only = append([]Choice{}, some...) // never nil, which is all
+		r, err := Run(ctx, c)
 		f := failure(err)
 		if f == nil || f.Promise != first.Promise {
 			return false

@@ -21,7 +21,7 @@ func TestEverythingEndsOnceWhateverFails(t *testing.T) {
 	t.Logf("%v", &total)
 	var broken *Failure
 	if errors.As(err, &broken) {
-		t.Errorf("%v\n%s", err, Explain(Shaped(broken.Seed)))
+		t.Errorf("%v\n%s", err, Explain(t.Context(), Shaped(broken.Seed)))
 	} else if err != nil {
 		t.Error(err)
 	}
@@ -29,13 +29,13 @@ func TestEverythingEndsOnceWhateverFails(t *testing.T) {
 
 func TestOneSeedIsOneRun(t *testing.T) {
 	for _, s := range []uint64{7, 13, 17} {
-		first, err := Run(Shaped(s))
+		first, err := Run(t.Context(), Shaped(s))
 		if err != nil {
 			t.Fatal(err)
 		}
 		traced := Shaped(s)
 		traced.Trace = true
-		if second, _ := Run(traced); second.Hash != first.Hash || second.Transcript == "" {
+		if second, _ := Run(t.Context(), traced); second.Hash != first.Hash || second.Transcript == "" {
 			t.Fatalf("seed %d ran as %x and as %x", s, first.Hash, second.Hash)
 		}
 	}
@@ -59,15 +59,15 @@ func TestEveryFaultStrikes(t *testing.T) {
 func TestAFailingRunIsCutDown(t *testing.T) {
 	hasty := Config{Nodes: 2, Lanes: 1, Requests: 10, Faults: Faults{Late: 1, Delay: 0.3}, Bound: time.Millisecond}
 	for ; ; hasty.Seed++ {
-		if _, err := Run(hasty); failure(err) != nil {
+		if _, err := Run(t.Context(), hasty); failure(err) != nil {
 			break
 		}
 	}
-	small, why := Shrink(hasty)
+	small, why := Shrink(t.Context(), hasty)
 	if why == nil || why.Promise != AllEnds || len(small.Only) == 0 || len(small.Only) > 12 {
 		t.Fatalf("%d choices are left: %v", len(small.Only), why)
 	}
-	if again, err := Run(small); failure(err) == nil || !strings.Contains(again.Transcript, "BROKEN") {
+	if again, err := Run(t.Context(), small); failure(err) == nil || !strings.Contains(again.Transcript, "BROKEN") {
 		t.Fatalf("the smaller run doesn't fail: %v", err)
 	}
 }
@@ -78,7 +78,7 @@ func TestAThousandNodes(t *testing.T) {
 	}
 	c := Shaped(1)
 	c.Nodes, c.Acquaintances, c.Requests = 1000, 8, 6
-	r, err := Run(c)
+	r, err := Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ func (n *node) again(m *message) {
 		if m.frame.Kind != wire.Hello && m.frame.PayloadSize() > wire.MaxInline {
 			in = fsm.Offered{Conn: m.conn, Stream: m.stream, Frame: m.frame}
 		}
-		if wrote, alive := n.alone(in); alive && wrote {
-			w.breaks(OldChangesNothing, "%s, of a stream that is over, has %v write something", frameText(&m.frame), n)
+		if wrote, alive := n.alone(in); alive && (wrote || len(sends(n.did)) > 0) {
+			w.breaks(OldChangesNothing, "%s, of a stream that is over, has %v write or send something: %v", frameText(&m.frame), n, n.did)
 		}
 	})
 }
@@ -88,7 +88,22 @@ func (n *node) forged(s spot, from *node, of fsm.Name, f wire.Frame) {
 	if after, open := n.turn.Machine.Exchange(of); !open || wrote || !reflect.DeepEqual(before, after) {
 		w.breaks(NumberMeansOne, "a forged %s changes what %v has:\n%+v\n%+v", frameText(&f), n, before, after)
 	}
+	for _, s := range sends(n.did) {
+		if f.Kind == wire.Ack || s.Stream != stream || s.Frame.Kind != wire.Reject || s.Frame.Refusal != wire.Mismatch {
+			w.breaks(NumberMeansOne, "%v answers a forged %s with %s", n, frameText(&f), frameText(&s.Frame))
+		}
+	}
 	n.post(fsm.Closed{Conn: on.id, Stream: stream})
+}
+
+func sends(actions []fsm.Action) []fsm.Send {
+	var all []fsm.Send
+	for _, a := range actions {
+		if s, ok := a.(fsm.Send); ok {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // misbehave breaks the rules with a frame: another kind, number, tag or hash.

@@ -45,7 +45,7 @@ func (e *end) send(a fsm.Send) {
 	}
 	f, way := &w.config.Faults, w.way(n, e.other.node)
 	s := w.dice.next(latency, way.place)
-	w.stamp(6, way.place, uint64(a.Frame.Kind), a.Frame.Seq)
+	w.stamp(6, way.place, uint64(a.Frame.Kind)|uint64(a.Frame.Of)<<8|uint64(a.Frame.Refusal)<<16, a.Frame.Epoch, a.Frame.Seq, digest(a.Frame.Tag[:]), digest(a.Frame.Hash[:]))
 	switch {
 	case e.dead || h.dead:
 		w.result.FramesCut++

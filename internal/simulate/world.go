@@ -3,6 +3,8 @@ package simulate
 import (
 	"cmp"
 	"container/heap"
+	"context"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -81,8 +83,8 @@ func (f *Failure) Error() string {
 }
 
 // Run simulates until every request has ended, or fails to within Bound after
-// faults stop. The error is a [*Failure].
-func Run(config Config) (Result, error) {
+// faults stop. The error is a [*Failure], or that of the context.
+func Run(ctx context.Context, config Config) (Result, error) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := &world{
 		config: config, dice: newDice(config), now: start, start: start,
@@ -92,7 +94,10 @@ func Run(config Config) (Result, error) {
 	w.result.Seed = config.Seed
 	w.populate()
 	w.after(Calm, w.calmDown)
-	for len(w.events) > 0 && w.failure == nil {
+	for steps := 0; len(w.events) > 0 && w.failure == nil; steps++ {
+		if steps%1024 == 0 && ctx.Err() != nil {
+			return w.result, context.Cause(ctx)
+		}
 		e := heap.Pop(&w.events).(*event)
 		w.now = e.at
 		e.do()
@@ -120,7 +125,7 @@ func (w *world) populate() {
 	}
 	near := n - 1
 	if a := w.config.Acquaintances; a > 0 {
-		near = min(a/2, near)
+		near = min(max(a/2, 1), near)
 	}
 	for i, node := range w.nodes {
 		for d := 1; d <= near; d++ {
@@ -214,6 +219,19 @@ func (w *world) stamp(numbers ...uint64) {
 	for _, n := range numbers {
 		w.hash = mix(w.hash, n)
 	}
+}
+
+// digest is a number for some bytes.
+func digest(b []byte) uint64 {
+	sum := uint64(len(b))
+	for len(b) >= 8 {
+		sum = mix(sum, binary.LittleEndian.Uint64(b))
+		b = b[8:]
+	}
+	for _, c := range b {
+		sum = mix(sum, uint64(c))
+	}
+	return sum
 }
 
 // note adds a line to the transcript, where there is one.
