@@ -47,6 +47,7 @@ type log struct {
 	failed   error             // nothing is stored any more
 	crashed  bool
 	wrote    int // records, in this turn
+	before   int // of unsynced, when the turn began
 }
 
 // entry is what one commit wrote, or one stream's payload.
@@ -125,9 +126,10 @@ func (l *log) recorded(key []byte) (fsm.Recorded, bool) {
 	return fsm.ReadRecord(key, value)
 }
 
-// unsyncedOf reports whether anything isn't synced of what a dialer has here.
+// unsyncedOf reports whether anything isn't synced of what a dialer has here, as it
+// was before this turn.
 func (l *log) unsyncedOf(dialer fsm.Peer) bool {
-	for _, e := range l.unsynced {
+	for _, e := range l.unsynced[:min(l.before, len(l.unsynced))] {
 		for _, r := range e.batch.Records {
 			if fsm.OfResponder(r.Key, dialer) {
 				return true

@@ -246,7 +246,7 @@ func (n *node) take(inputs []fsm.Input) bool {
 			w.note("%v <- %s", n, describe(in))
 		}
 	}
-	n.log.wrote = 0
+	n.log.wrote, n.log.before = 0, len(n.log.unsynced)
 	out := n.turn.Take(n.clock(), inputs)
 	n.did, n.log.fail = out.Actions, false
 	if n.log.crashed {
