@@ -66,13 +66,14 @@ func (a *application) plan() {
 }
 
 // begin is a new life. Who doesn't know whether its request was accepted asks
-// again, with the same key.
+// again, with the same key; not where the journal may have known it once, since it
+// would be another request then, under a tag of its own.
 func (a *application) begin() {
 	a.given, a.polling = map[fsm.Name]bool{}, false
 	clear(a.inHand)
 	a.lazyUntil = time.Time{}
 	for _, r := range a.requests {
-		if r.key != "" && !r.accepted {
+		if r.key != "" && !r.accepted && !a.n.setBack {
 			a.enqueue(r)
 		}
 	}
