@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,17 @@ type Patch struct {
 	Name  string // of its file, without the ending
 	About string // the words before the diff
 	hunks []hunk
+}
+
+// Files are those that the patch changes, relative to the module's root.
+func (p Patch) Files() []string {
+	var files []string
+	for _, h := range p.hunks {
+		if !slices.Contains(files, h.file) {
+			files = append(files, h.file)
+		}
+	}
+	return files
 }
 
 // hunk is one change of one file.
