@@ -20,14 +20,14 @@ type catcher struct {
 	folder string        // of its package
 	args   []string      // of its test binary
 	sees   []string      // the folders whose code it runs
-	within time.Duration // it is given up after; it needs a tenth of it
+	within time.Duration // it is given up after; without a mutant it needs a tenth of it
 }
 
 // catchers are in the order in which they are tried: general ones first.
 var catchers = []catcher{
 	{
-		name: "simulation", folder: "internal/simulate",
-		args: []string{"-test.run", "EverythingEnds", "-seeds", "100"},
+		name: "simulation", folder: "trials/mutants",
+		args: []string{"-test.run", "GroupsKeep", "-groups", "200"},
 		sees: []string{"internal/fsm", "internal/mediator", "internal/wire"}, within: 3 * time.Minute,
 	},
 	{
@@ -48,7 +48,7 @@ var catchers = []catcher{
 
 // brokenLine is a line of a test that goes on, and has failed; its number, if
 // there is one, is of the seed or story.
-var brokenLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (?:seed|story) (\d+)[:,]|^\s*--- FAIL`)
+var brokenLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (?:seed|story) (\d+),|^\s*--- FAIL`)
 
 // catch runs a test binary until it has failed or ended. It returns what it said
 // of its failure, and the number of the seed or story.
