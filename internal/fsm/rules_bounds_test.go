@@ -107,3 +107,19 @@ func TestWhereEveryoneIsAdmittedThereIsStillALimit(t *testing.T) {
 		t.Fatalf("answered: %v", r.Answers)
 	}
 }
+
+func TestWhatWaitsForAHelloIsBoundedInBytes(t *testing.T) {
+	n := newNode(t)
+	n.step(Listed{Peer: alice})
+	c := n.connect(alice, false)
+	full := func(seq uint64) frame {
+		return request(seq, fmt.Sprint(seq)).with(func(f *wire.Frame) { f.Size = wire.MaxInline })
+	}
+	for seq := range uint64(maxHeld / wire.MaxInline) {
+		n.arrive(c, n.stream(), full(1+seq))
+		n.wantNothing("it waits")
+	}
+	s := n.stream()
+	n.arrive(c, s, full(100))
+	n.wantDone("its dialer resumes it", Reset{Conn: c, Stream: s})
+}

@@ -99,6 +99,27 @@ func TestAConnectionWithoutProgressIsClosedAndItsExchangesResume(t *testing.T) {
 	n.wantSent("resumes", "HELLO", "RESUME 1")
 }
 
+func TestARequestWithoutAnAnswerIsLackOfProgress(t *testing.T) {
+	n, c := connectedNode(t, func(c *Config) { c.AckTimeout = 3600 * second })
+	n.request(1, "")
+	n.arrive(c, 2, n.welcome(0))
+	n.wait(60 * second)
+	n.wantDone("no word but the WELCOME", Disconnect{Conn: c}, Dial{Peer: alice})
+	n, c, s := askedNode(t, func(c *Config) { c.AckTimeout = 3600 * second })
+	n.arrive(c, s, request(1, ""))
+	n.told()
+	n.answer(1)
+	n.wait(60 * second)
+	n.wantDone("nor of our reply", Disconnect{Conn: c}, Dial{Peer: alice})
+}
+
+func TestNothingGoesToAPeerInTheTurnThatRemovesIt(t *testing.T) {
+	n, c := connectedNode(t)
+	n.step(Enqueue{Requests: []Outgoing{n.outgoing(1, "")}}, Unlisted{Peer: alice})
+	n.wantSent("the request waits")
+	n.wantDone("it is disconnected", Disconnect{Conn: c})
+}
+
 func TestWaitingForAnApplicationIsNoLackOfProgress(t *testing.T) {
 	n, c := connectedNode(t)
 	n.request(1, "")

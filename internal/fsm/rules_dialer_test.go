@@ -206,6 +206,17 @@ func TestExpiryIsToldAtItsMomentAndCancels(t *testing.T) {
 	n.wantTold("both", "expired 1", "expired 2")
 }
 
+func TestTheTimeRemainingIsRoundedUp(t *testing.T) {
+	n, _ := connectedNode(t)
+	o := n.outgoing(1, "")
+	o.Deadline = n.now.Add(time.Millisecond)
+	n.now = n.now.Add(300 * time.Microsecond)
+	n.step(Enqueue{Requests: []Outgoing{o}})
+	if got := n.sentFrame(wire.Request).Frame.Remaining; got != time.Millisecond {
+		t.Fatalf("of 700 µs the responder is told %v, and 0 is no deadline", got)
+	}
+}
+
 func TestAReplyIsDurableBeforeItIsAcknowledged(t *testing.T) {
 	n, c := connectedNode(t)
 	n.request(1, "")
@@ -270,6 +281,19 @@ func TestRepliesAndRequestsHaveBudgetsOfTheirOwn(t *testing.T) {
 	n.wantSent("no more requests", "NACK of REQUEST 2")
 	n.arrive(c, 2, n.reply(1))
 	n.wantSent("and a reply has its own", "ACK of REPLY 1")
+}
+
+func TestRequestsThatFillTheirBudgetLeaveRepliesTheirs(t *testing.T) {
+	n, c := connectedNode(t, func(c *Config) { c.MaxStored, c.MaxStoredPerPeer = 20, 20 })
+	n.request(1, "a")
+	n.request(2, "b")
+	_, s := n.accept(alice)
+	n.arrive(n.conns, s, request(1, "a"))
+	n.arrive(n.conns, n.stream(), request(2, "b"))
+	n.wantSent("a request fills its budget", "ACK of REQUEST 2")
+	n.arrive(c, 2, n.reply(1))
+	n.arrive(c, 4, n.reply(2))
+	n.wantSent("the second reply", "ACK of REPLY 2")
 }
 
 func TestAReplyThatIsTooLargeIsARejection(t *testing.T) {

@@ -88,6 +88,7 @@ func TestCommitThatFails(t *testing.T) {
 		synctest.Wait()
 		n.taken()
 
+		before := log.commits
 		log.refused = errors.New("no space left")
 		n.inputs <- asking(5, 5, 2, "two")
 		answer := n.call(fsm.Enqueue{Requests: []fsm.Outgoing{request("mine")}})
@@ -103,6 +104,9 @@ func TestCommitThatFails(t *testing.T) {
 		}
 
 		commits := log.commits
+		if commits != before+1 {
+			t.Fatalf("it was tried %d times", commits-before)
+		}
 		log.refused = nil // it must not be asked again
 		n.inputs <- fsm.Connected{Conn: 6, Peer: bob}
 		n.inputs <- greeting(6)
