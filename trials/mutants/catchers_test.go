@@ -31,6 +31,11 @@ var catchers = []catcher{
 		sees: []string{"internal/fsm", "internal/mediator", "internal/wire"}, within: 3 * time.Minute,
 	},
 	{
+		name: "exploration", folder: "internal/fsm",
+		args: []string{"-test.run", "Explor"},
+		sees: []string{"internal/fsm"}, within: 5 * time.Minute,
+	},
+	{
 		name: "stories", folder: "internal/fsm",
 		args: []string{"-test.run", "AnyStory", "-stories", "200"},
 		sees: []string{"internal/fsm"}, within: 3 * time.Minute,
