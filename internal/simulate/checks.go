@@ -26,7 +26,7 @@ func (n *node) checkAction(a fsm.Action) {
 	case wire.Request, wire.Resume:
 		x, durable := n.log.recorded(fsm.MadeKey(fsm.Name{Dialer: n.id, Tag: f.Tag}))
 		d, numbered := n.log.recorded(fsm.DialerKey(to.id))
-		if !durable || !x.Sent || !numbered || d.Epoch != f.Epoch {
+		if !durable || !x.Sent || !numbered || d.Epoch < f.Epoch {
 			n.w.breaks(SyncedFirst, "%v sends %v of %x before that, and its epoch, is synced", n, f.Kind, f.Tag[:3])
 		}
 		n.checkPutOff(s)
