@@ -34,7 +34,7 @@ var quickPlans = []*plan{
 
 // ciPlans add what takes minutes on two processors.
 var ciPlans = append(slices.Clip(quickPlans),
-	&plan{name: "crashes of both", asks: single, left: budget{crashes: sides{2, 1}}},
+	&plan{name: "two crashes of either", asks: single, left: budget{crashes: sides{2, 2}}},
 	&plan{name: "cancelled while both crash", asks: single, left: budget{cancels: 1, crashes: sides{1, 1}}},
 	&plan{name: "both journals are lost", asks: single, left: budget{crashes: sides{1, 1}, losses: sides{1, 1}, renewals: 2}},
 	&plan{name: "the dialer's journal is set back", asks: single, left: budget{crashes: sides{1, 0}, setbacks: sides{1, 0}, renewals: 1}},
@@ -42,6 +42,7 @@ var ciPlans = append(slices.Clip(quickPlans),
 	&plan{name: "expiry while a connection breaks", asks: expiring, left: budget{timers: sides{2, 0}, breaks: 1}},
 	&plan{name: "a stream and a connection break", asks: single, left: budget{breaks: 1, ends: 1}},
 	&plan{name: "an operator hangs up while a connection breaks", asks: single, left: budget{hangups: 1, breaks: 1}},
+	&plan{name: "both crash and a timer fires early", asks: single, left: budget{crashes: sides{1, 1}, timers: sides{1, 0}}},
 	&plan{name: "requests both ways", asks: bothWays},
 	&plan{name: "one lane, cancelled, two inputs a turn", asks: sameLane, batches: true, left: budget{cancels: 1}},
 	&plan{name: "one lane while a connection breaks", asks: sameLane, left: budget{breaks: 1}},
@@ -54,7 +55,6 @@ var ciPlans = append(slices.Clip(quickPlans),
 // longPlans are for hours of a machine that has nothing else to do. What is too
 // much for its memory is cut off, and said to be.
 var longPlans = append(slices.Clip(ciPlans),
-	&plan{name: "two crashes of either", asks: single, most: 6_000_000, left: budget{crashes: sides{2, 2}}},
 	&plan{name: "crashes, timers and breaks", asks: single, most: 4_000_000, left: budget{crashes: sides{1, 1}, timers: sides{1, 1}, breaks: 1}},
 	&plan{name: "two lanes while the dialer crashes", asks: twoLanes, most: 4_000_000, left: budget{crashes: sides{1, 0}}},
 	&plan{name: "one lane while both crash", asks: sameLane, most: 4_000_000, left: budget{crashes: sides{1, 1}}},
