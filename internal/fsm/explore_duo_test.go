@@ -25,9 +25,7 @@ type duo struct {
 	renewed [2]bool // the operator of that side began a new epoch
 	number  uint64  // of the last payload
 
-	// blamed: an honest peer was, by the one rule of the protocol that does so when
-	// a journal was set back. What follows isn't looked at.
-	blamed  bool
+	blamed  bool    // one has blamed the other, where the plan is loose
 	own     [2]bool // whose half is a copy already
 	failure string  // the first promise that was broken
 	trace   func(format string, args ...any)

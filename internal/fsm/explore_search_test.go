@@ -43,12 +43,12 @@ type failure struct {
 
 // found is what a search has come to.
 type found struct {
-	states, transitions, crashes, followed, longest, blamed int
-	depth, widest                                           int
-	cut                                                     bool // the bound on states was hit
-	took                                                    time.Duration
-	kinds                                                   [moveKinds]int
-	met                                                     map[string]int // states and inputs, how often
+	states, transitions, crashes, followed, longest int
+	depth, widest                                   int
+	cut                                             bool // the bound on states was hit
+	took                                            time.Duration
+	kinds                                           [moveKinds]int
+	met                                             map[string]int // states and inputs, how often
 }
 
 // frontier is a state that is to be expanded.
@@ -148,10 +148,6 @@ func (e *explorer) state(at frontier, next []frontier) []frontier {
 		if after.failure != "" {
 			e.fail(origin{at.number, uint16(n)}, after.failure)
 			return nil
-		}
-		if after.blamed {
-			e.found.blamed++
-			continue
 		}
 		next = append(next, frontier{after, number})
 	}
@@ -272,7 +268,6 @@ func kindName(f *wire.Frame) string {
 func (f *found) add(more *found) {
 	f.transitions += more.transitions
 	f.followed += more.followed
-	f.blamed += more.blamed
 	f.longest = max(f.longest, more.longest)
 	for cell, n := range more.met {
 		f.met[cell] += n

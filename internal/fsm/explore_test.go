@@ -39,9 +39,6 @@ func TestExploreEveryState(t *testing.T) {
 			t.Logf("two nodes, %s; %s", p.about(), p.bounds())
 			t.Logf("%d states, %d transitions, %d of them crashes; depth %d, widest frontier %d, %d MiB; %d journals compared, %d followed to the end of everything, in %d moves at most; %.1f s",
 				f.states, f.transitions, f.crashes, f.depth, f.widest, memory(), f.states/thorough, f.followed, f.longest, f.took.Seconds())
-			if f.blamed > 0 {
-				t.Logf("%d states lead to one in which a dialer whose journal was set back blames the responder, and aren't followed further", f.blamed)
-			}
 			if f.cut {
 				t.Logf("cut off: there are more states than %d", p.most)
 			}
