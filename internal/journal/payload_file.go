@@ -177,10 +177,24 @@ func (r *fileReader) readHeader() error {
 		return &DamageError{Where: r.where + ", offset 0", What: fmt.Sprintf("is the file of payload %d", number)}
 	}
 	r.size = int64(binary.LittleEndian.Uint64(h[20:]))
-	if r.size < 0 {
-		return &DamageError{Where: r.where + ", offset 0", What: fmt.Sprintf("a size of %d", r.size)}
-	}
 	r.left = r.size
+	return r.checkSize()
+}
+
+// checkSize compares the size that the header tells with the file's, before anyone
+// sets memory aside for it.
+func (r *fileReader) checkSize() error {
+	info, err := r.file.Stat()
+	if err != nil {
+		return err
+	}
+	rest := info.Size() - fileHeaderSize
+	pieces := (rest + pieceSize + checksumSize - 1) / (pieceSize + checksumSize)
+	room := max(0, rest-pieces*checksumSize)
+	if r.size != room || rest < pieces*checksumSize {
+		return &DamageError{Where: r.where + ", offset 0",
+			What: fmt.Sprintf("header tells of %d bytes of payload, the file has room for %d", r.size, room)}
+	}
 	return nil
 }
 
