@@ -7,8 +7,8 @@
 // build (go build -overlay), so that production code has no switches for it.
 //
 // For each mutant the catchers that could see it are built with it and run, the
-// most general first, until one fails: the simulation, the exploration, the random
-// stories, then the packages' own tests. What was caught by the last alone is
+// most general first, until one fails: the simulation, the random stories, the
+// exploration, then the packages' own tests. What was caught by the last alone is
 // something that the general ones can't see, and the record says so. A mutant
 // that nothing catches is a hole in the tests, and fails; so does a catcher that
 // fails without any mutant.

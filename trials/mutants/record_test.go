@@ -22,7 +22,7 @@ func page(results []result) string {
 	var b strings.Builder
 	b.WriteString("# Bugs put in on purpose\n\n" +
 		"Each row is a mistake that somebody could make, put into the production code while it is built (`trials/mutants`), and what of the suite\n" +
-		"noticed it first. The catchers are tried in this order: the simulation of whole groups, the exploration, random stories of one machine,\n" +
+		"noticed it first. The catchers are tried in this order: the simulation of whole groups, random stories of one machine, the exploration,\n" +
 		"then the tests of the package itself. So where one of the last is named, the general ones didn't see it within what they were given. The\n" +
 		"time is from the start of the first catcher, those that saw nothing included; builds are not. This page is written by\n" +
 		"`go test ./trials/mutants -mutants all -timeout 2h -record docs/mutants.md`.\n\n")
