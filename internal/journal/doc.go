@@ -116,6 +116,9 @@
 // may have dropped the pages meanwhile. A payload file that can't be written
 // fails that payload alone.
 //
+// A start that the disk refuses can, seldom, end the process: Pebble's Open, when
+// it fails, takes down files that a compaction of its own still reads.
+//
 // Pebble can't be closed safely after some failures. Its memory, open files and
 // a few idle goroutines then stay until the process ends; the directory can be
 // opened again once the journal is closed.
