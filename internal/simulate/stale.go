@@ -3,6 +3,7 @@ package simulate
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -23,8 +24,12 @@ func (n *node) again(m *message) {
 		if m.frame.Kind != wire.Hello && m.frame.PayloadSize() > wire.MaxInline {
 			in = fsm.Offered{Conn: m.conn, Stream: m.stream, Frame: m.frame}
 		}
-		if wrote, alive := n.alone(in); alive && (wrote || len(sends(n.did)) > 0) {
-			w.breaks(OldChangesNothing, "%s, of a stream that is over, has %v write or send something: %v", frameText(&m.frame), n, n.did)
+		wrote, alive := n.alone(in)
+		answers := slices.DeleteFunc(sends(n.did), func(s fsm.Send) bool {
+			return s.Frame.Kind == wire.Hello // which was due, and is no answer
+		})
+		if alive && (wrote || len(answers) > 0) {
+			w.breaks(OldChangesNothing, "%s, of a stream that is over, has %v write or send something: %v", frameText(&m.frame), n, answers)
 		}
 	})
 }
