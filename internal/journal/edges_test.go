@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -226,18 +227,18 @@ func TestCommitsWaitForAFlush(t *testing.T) {
 			b.wait()
 			b.grow()
 		}
-		waited := 0
+		var waited atomic.Int64
 		for range 2 {
-			go func() { b.wait(); waited++ }()
+			go func() { b.wait(); waited.Add(1) }()
 			synctest.Wait()
 		}
-		if waited > 0 {
+		if waited.Load() > 0 {
 			t.Fatal("a commit doesn't wait")
 		}
 		b.shrink(1)
 		synctest.Wait()
-		if waited != 2 {
-			t.Fatalf("%d commits go on after a flush, want both", waited)
+		if n := waited.Load(); n != 2 {
+			t.Fatalf("%d commits go on after a flush, want both", n)
 		}
 		b.shrink(2 * maxMemTables)
 		if b.tables != 0 {
