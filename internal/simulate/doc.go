@@ -34,6 +34,7 @@
 // # What is not simulated
 //
 // Pebble, libp2p and the mediator's channels: the journal, p2p and mediator packages
-// try those for real. Within a run of the process clocks don't jump, as Go's timers
-// don't follow the wall clock.
+// try those for real. Clocks are set only while a node is down: deadlines, which are
+// wall time, follow a clock that jumps, and Go's timers don't. A torn tail of the log
+// is a batch that isn't there. All of a machine is looked at every checkEvery turns.
 package simulate
