@@ -78,6 +78,8 @@
 //     the next one begun: guard.go and watermark.go don't tell it of such an error.
 //   - It repeats a failed flush at once and for ever, and lets commits wait for
 //     it: pebble.go ends the one, backlog.go replaces the other.
+//   - It merges tables while its Open still runs, and a failing Open takes down what
+//     that reads, which ends the process: compactions.go lets it begin afterwards.
 //
 // # Crashes
 //
@@ -115,9 +117,6 @@
 // acknowledged before is found. A failed sync isn't tried again, as the kernel
 // may have dropped the pages meanwhile. A payload file that can't be written
 // fails that payload alone.
-//
-// A start that the disk refuses can, seldom, end the process: Pebble's Open, when
-// it fails, takes down files that a compaction of its own still reads.
 //
 // Pebble can't be closed safely after some failures. Its memory, open files and
 // a few idle goroutines then stay until the process ends; the directory can be

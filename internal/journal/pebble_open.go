@@ -45,6 +45,8 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 	waiting := &backlog{failed: f.ch}
 	opts := pebbleOptions(fs, f, waiting, log)
 	opts.ReadOnly = readOnly
+	merging := &compactions{}
+	opts.Experimental.CompactionScheduler = merging
 	type opened struct {
 		db  *pebble.DB
 		err error
@@ -57,6 +59,9 @@ func openPebble(dir string, fs *guard, readOnly bool, f *failure, log *slog.Logg
 			}
 		}()
 		db, err := pebble.Open(dir, opts)
+		if err == nil {
+			merging.begin()
+		}
 		result <- opened{db, err}
 	}()
 	select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -67,7 +68,46 @@ func everyRefusal(t *testing.T, do func(at int64) *refusal) {
 	}
 }
 
-// TestAnyRefusedOperationOfADumpIsTold refuses each operation of a dump: it changes
+// TestAnyRefusedOperationOfAnOpenIsHarmless refuses each operation while a journal
+// is made, and while one with a log, a table and files is opened and read. Either
+// all is there or there is an error that names the cause; and the next start
+// finds all.
+func TestAnyRefusedOperationOfAnOpenIsHarmless(t *testing.T) {
+	crashed, w := written(t, 12)
+	closed := copyOf(crashed) // has tables
+	if _, err := recovered(memDir, closed); err != nil {
+		t.Fatal(err)
+	}
+	whole := w.states[len(w.states)-1]
+	for name, c := range map[string]struct {
+		disk *vfs.MemFS
+		want state
+	}{
+		"new":     {vfs.NewCrashableMem(), state{}},
+		"crashed": {crashed, whole},
+		"closed":  {closed, whole},
+	} {
+		t.Run(name, func(t *testing.T) {
+			everyRefusal(t, func(at int64) *refusal {
+				disk := copyOf(c.disk)
+				r := refusing(disk, at)
+				got, err := recovered(memDir, r)
+				switch {
+				case err == nil && !maps.Equal(got, c.want):
+					t.Fatalf("%s: recovered %v without an error, want %v", r.what(), got, c.want)
+				case err != nil && !isRefusal(err):
+					t.Fatalf("%s: %v", r.what(), err)
+				}
+				if got, err := recovered(memDir, disk); err != nil || !maps.Equal(got, c.want) {
+					t.Fatalf("%s: the next start has %v (%v), want %v", r.what(), got, err, c.want)
+				}
+				return r
+			})
+		})
+	}
+}
+
+// TestAnyRefusedOperationOfADumpIsTold does the same with a dump: it changes
 // nothing, and what it can't read it doesn't pass over.
 func TestAnyRefusedOperationOfADumpIsTold(t *testing.T) {
 	disk, _ := written(t, 10)
