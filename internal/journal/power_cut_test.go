@@ -30,10 +30,11 @@ func TestPowerCuts(t *testing.T) {
 		for seed := range uint64(parts) {
 			t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 				t.Parallel()
-				all.add(cutPower(t, seed, (*cuts+parts-1)/parts))
+				cutPower(t, seed, (*cuts+parts-1)/parts, &all)
 			})
 		}
 	})
+	t.Logf("after which %d payloads of 1 MiB and more were found whole", all.large)
 	t.Logf("%d power cuts, by what the machine did and what it was about to write:", all.sum())
 	for _, place := range slices.Sorted(maps.Keys(all.cuts)) {
 		t.Logf("%8d  %s", all.cuts[place], place)
@@ -42,19 +43,19 @@ func TestPowerCuts(t *testing.T) {
 
 // tally counts power cuts by their place.
 type tally struct {
-	mu   sync.Mutex
-	cuts map[string]int
+	mu    sync.Mutex
+	cuts  map[string]int
+	large int // payloads of FileSize and more, found after one
 }
 
-func (a *tally) add(cuts map[string]int) {
+func (a *tally) add(place string, large int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.cuts == nil {
 		a.cuts = make(map[string]int)
 	}
-	for place, n := range cuts {
-		a.cuts[place] += n
-	}
+	a.cuts[place]++
+	a.large += large
 }
 
 func (a *tally) sum() (n int) {
@@ -77,9 +78,8 @@ const maxDepth = 30 // power cuts one after the other; then a new journal is mad
 
 // cutPower restarts from one power cut after the other, and takes the next ones
 // from what the machine does then.
-func cutPower(t *testing.T, seed uint64, n int) map[string]int {
+func cutPower(t *testing.T, seed uint64, n int, all *tally) {
 	rng := rand.New(rand.NewPCG(seed, 2))
-	done := make(map[string]int)
 	var waiting []powerCut
 	for verified := 0; verified < n; {
 		next := powerCut{disk: vfs.NewCrashableMem(), allowed: []state{{}}}
@@ -87,13 +87,14 @@ func cutPower(t *testing.T, seed uint64, n int) map[string]int {
 			next = waiting[len(waiting)-1]
 			waiting = waiting[:len(waiting)-1]
 			verified++
-			done[next.place]++
 		}
 		m := &machine{t: t, rng: rng, from: next, last: slices.Clone(next.allowed), phase: "opening"}
 		m.what = fmt.Sprintf("seed %d, cut %d, the %d. in a row, while %s", seed, verified, next.depth, next.place)
 		waiting = append(waiting, m.live()...)
+		if next.place != "" {
+			all.add(next.place, m.large)
+		}
 	}
-	return done
 }
 
 // machine runs from a start to its end, and remembers some moments at which its
@@ -106,6 +107,7 @@ type machine struct {
 	j    *Journal
 	now  state // what the turn has committed
 
+	large  int // payloads of FileSize and more that were found
 	mu     sync.Mutex
 	phase  string
 	last   []state // what may be found after a power cut, the oldest first
@@ -167,19 +169,22 @@ func (m *machine) cut(op errorfs.Op, rng *rand.Rand) {
 		allowed: slices.Clone(m.last),
 		given:   m.given,
 		depth:   m.from.depth + 1,
-		place:   m.phase + ": " + fileKind(op.Path),
+		place:   m.phase + ": " + fileKind(op),
 	})
 }
 
 // fileKind is what a file of the journal is, for the tally.
-func fileKind(name string) string {
-	base := path.Base(name)
+func fileKind(op errorfs.Op) string {
+	base := path.Base(op.Path)
 	for _, prefix := range []string{"MANIFEST", "OPTIONS", "marker", "temporary", lockFile, watermarkFile} {
 		if strings.HasPrefix(base, prefix) {
 			return prefix
 		}
 	}
-	if ext := path.Ext(base); ext != "" && ext != ".new" {
+	switch ext := path.Ext(base); {
+	case ext == ".log" && op.Kind == errorfs.OpCreate:
+		return "the next .log"
+	case ext != "" && ext != ".new":
 		return ext
 	}
 	return "directory"
@@ -240,6 +245,9 @@ func (m *machine) verify() {
 			m.t.Fatalf("%s: %s names payload %d of %d bytes, which has %d (%v)", m.what, key, number, size, len(p), err)
 		}
 		named[number] = true
+		if size >= FileSize {
+			m.large++
+		}
 	}
 	if _, err := m.j.Sweep(maps.Keys(named)); err != nil {
 		m.t.Fatalf("%s: %v", m.what, err)
@@ -264,20 +272,37 @@ func (m *machine) number() uint64 {
 	return number
 }
 
-// numbered is a payload that no other number has.
+// numbered is a payload that hardly another number has: a part of the noise, not to
+// be changed.
 func numbered(number uint64, size int) []byte {
-	p := pattern(size)
-	for i := range p {
-		p[i] ^= byte(number) ^ byte(number>>8) ^ byte(number>>16)
-	}
-	return p
+	at := number * 0x9e3779b97f4a7c15 >> 44 // 20 bits, spread (Knuth, 6.4)
+	return noise()[at:][:size]
 }
+
+// noise is made once, for most of what is tried is the making of payloads otherwise.
+var noise = sync.OnceValue(func() []byte {
+	p := make([]byte, 1<<20+largest)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(p) // never fails
+	return p
+})
+
+const largest = FileSize + 2*pieceSize // payload of a machine
 
 func (m *machine) work() {
 	m.enter("working")
 	for range 1 + m.rng.IntN(6) {
+		if m.cutAll() {
+			return // what it does from now on comes before no power cut
+		}
 		m.turn()
 	}
+}
+
+// cutAll reports whether no more power cuts are taken from this machine.
+func (m *machine) cutAll() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.at) == 0
 }
 
 // turn lets up to three streams bring payloads while batches are committed, and
@@ -294,7 +319,7 @@ func (m *machine) turn() {
 		streams.Go(func() { m.stream(came[i].number, came[i].size) })
 	}
 	for range m.rng.IntN(3) {
-		number, size := m.number(), m.size()
+		number, size := m.number(), min(m.size(), FileSize-1)
 		b := m.j.Batch()
 		b.SetPayload(number, numbered(number, size))
 		m.commit(b, number, size)
@@ -305,8 +330,14 @@ func (m *machine) turn() {
 	}
 }
 
-// size is a payload's: few are large.
+// size is a payload's: few are large, and fewer of the size that always gets a file.
 func (m *machine) size() int {
+	switch m.rng.IntN(200) {
+	case 0:
+		return FileSize + m.rng.IntN(3) - 1
+	case 1:
+		return FileSize + m.rng.IntN(largest-FileSize)
+	}
 	switch m.rng.IntN(40) {
 	case 0:
 		return 100_000 + m.rng.IntN(100_000)
