@@ -108,6 +108,27 @@ func TestLogIsCutAboveItsMarkAlone(t *testing.T) {
 	}
 }
 
+// TestTailOfALogThatWasBeingClosedIsTorn closes a log, and loses a sector of what is
+// synced together with its end mark.
+func TestTailOfALogThatWasBeingClosedIsTorn(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	j := mustOpen(t, memDir, disk)
+	set(t, j, true, "last", "first")
+	log := newestLog(t, disk)
+	mark, size := bytes.Clone(contents(t, disk, markOf)), len(contents(t, disk, log))
+	b := j.Batch()
+	b.SetPayload(j.NextPayload(), pattern(3*blockSize))
+	if err := b.Commit(false); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, j)
+	replaced(t, disk, markOf, mark)
+	clear(contents(t, disk, log)[size:][:512])
+	if got, err := recovered(memDir, disk); err != nil || !maps.Equal(got, state{"last": "first"}) {
+		t.Fatalf("recovered %v (%v), want what was synced", got, err)
+	}
+}
+
 // wantInOrder expects that a text says things one after the other.
 func wantInOrder(t testing.TB, text string, parts ...string) {
 	t.Helper()

@@ -23,9 +23,9 @@ import (
 //
 //   - the watermark lies beyond the place: the log was synced so far;
 //   - a later chunk says so, for after a power cut the watermark may be stale;
-//   - the log was closed, by an end mark or because a newer log exists;
-//   - there is no watermark, and flipping one bit back makes the chunk whole.
-//     That finds the flipped bit in the very last chunk of a manifest too, where
+//   - the log was closed, because a newer log exists;
+//   - there is no watermark, or it is a manifest, and flipping one bit back makes
+//     the chunk whole. That finds the flipped bit in the very last chunk too, where
 //     nothing later can speak for it.
 
 // check returns the offset after the last whole record, and a DamageError if
@@ -95,13 +95,12 @@ func (l *logFile) writtenBeyond(at int) bool {
 
 // proves reads on from an offset within its block, and reports whether a chunk
 // there was written after the place was synced. Every record of the manifest is
-// synced before the next begins; the chunks of one record are synced together.
+// synced before the next begins; the chunks of one record are synced together. The
+// end mark proves nothing: it is synced together with what wasn't before it.
 func (l *logFile) proves(next, place int) bool {
 	for block := next / blockSize; next/blockSize == block; {
 		c := l.chunkAt(next)
 		switch {
-		case c.state == endMark:
-			return true
 		case c.state != whole:
 			return false
 		case l.manifest && c.begins, c.synced > uint64(place):
