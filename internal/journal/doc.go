@@ -25,6 +25,7 @@
 //	LOCK                    held while the journal is open
 //	records/                a Pebble database: records and small payloads
 //	records/SYNCED          how far its newest log was synced; see watermark.go
+//	records/SYNCED.manifest the same of its manifest
 //	records.new/            one that is being made; removed at the next start
 //	payloads/<number>.payload
 //	                        a payload of 1 MiB or more, or one that came while too
@@ -69,8 +70,8 @@
 // deleted again, in most cases, before it leaves the memory table. What Pebble
 // does that a journal must not do is caught around it:
 //
-//   - It takes some damage of a log for the log's end: log_check.go reads each
-//     log first, and watermark.go keeps how far it must be readable.
+//   - It takes some damage of a log or of its manifest for the end: log_check.go
+//     reads each first, and watermark.go keeps how far it must be readable.
 //   - It reports errors of a commit, and of its manifest, by a call that is
 //     expected to end the process: pebble.go fails the journal instead, and
 //     guard.go sees to it that nothing on disk changes from then on.
@@ -135,14 +136,12 @@
 //   - A power cut may leave a stale watermark. Damage between it and the log's
 //     end that no later chunk speaks for, or a cut at the end of a chunk, then
 //     looks like a torn tail. Only a copy elsewhere could tell.
-//   - The manifest has no watermark, and a power cut may leave a log without.
-//     A torn tail may then look, by chance and at most once in some ten thousand
-//     times, like a flipped bit. The journal is refused, nothing is lost.
+//   - A power cut may leave a log without a watermark, and tears a manifest above
+//     its own. A torn tail may then look, by chance and at most once in some ten
+//     thousand times, like a flipped bit. The journal is refused, nothing is lost.
 //   - A disk that acknowledges a sync and doesn't write isn't found out.
 //   - Whole files that are set back to an older state together are a valid older
 //     journal; the peers' sequence numbers show it.
-//   - A flipped bit in one of Pebble's OPTIONS files, which hold no rows, is
-//     ignored or refuses to open; the file can then be deleted.
 //   - A journal is read by one process at a time, also by Dump, which writes the
 //     lock's file and nothing else.
 //   - The lock is one of the operating system; network file systems may not have

@@ -104,9 +104,7 @@ func FuzzLogCheck(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte, number, synced uint32, manifest, newest bool) {
 		l := &logFile{name: "log", bytes: b, manifest: manifest, number: number}
-		if !manifest {
-			l.synced, l.marked = int(synced), synced > 0
-		}
+		l.synced, l.marked = int(synced), !manifest && synced > 0
 		good, torn, err := l.check(newest)
 		if good < 0 || good > len(b) {
 			t.Fatalf("%d of %d bytes are good", good, len(b))
@@ -152,7 +150,7 @@ func FuzzWatermark(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		disk := vfs.NewMem()
 		replaced(t, disk, watermarkFile, b)
-		mark, found, err := readWatermark(disk, "")
+		mark, found, err := readWatermark(disk, watermarkFile)
 		if err != nil {
 			t.Fatal(err)
 		}

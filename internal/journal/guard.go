@@ -30,8 +30,13 @@ type guard struct {
 	locks []*fileLock // the journal's, and Pebble's own: two for each handler
 }
 
-// Open lets a log be read when it isn't damaged.
+// Open lets a log be read when it isn't damaged. Of the files that tell how Pebble
+// was set up before nothing is read: they hold no rows, the set-up is this program's,
+// and damage of them would refuse the journal.
 func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	if strings.HasPrefix(g.PathBase(name), "OPTIONS-") {
+		return vfs.NewMemFile(nil), nil
+	}
 	if g.inspector != nil {
 		if instead, err := g.inspector.inspect(g.FS, name); instead != nil || err != nil {
 			return instead, err
@@ -74,27 +79,44 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 // released that its caller releases again, which ends the process. The journal has
 // failed instead, and what is still written to the log is lost with it.
 func (g *guard) own(name string, open func() (vfs.File, error)) (vfs.File, error) {
-	number, isLog := logNumber(g.FS, name)
+	markName, number, isMarked := markFor(g.FS, name)
+	if !isMarked {
+		return g.openGuarded(name, open)
+	}
+	_, isLog := logNumber(g.FS, name)
+	file, err := g.openMarked(name, open, markName)
+	switch {
+	case err == nil && isLog:
+		file.mark.log = number
+		return markedLog{file}, nil
+	case err == nil:
+		file.mark.log, file.durable = number, true
+		return file, nil
+	case isLog:
+		g.failure.latch(err)
+		return vfs.NewMem().Create(g.PathBase(name), vfs.WriteCategoryUnspecified)
+	}
+	return nil, err
+}
+
+// openMarked opens a log or a manifest with its watermark: one beside each; see
+// maxMemTables.
+func (g *guard) openMarked(name string, open func() (vfs.File, error), markName string) (*markedFile, error) {
 	guarded, err := g.openGuarded(name, open)
-	if !isLog {
-		return guarded, err
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		mark := g.PathJoin(g.PathDir(name), watermarkFile)
-		var file vfs.File
-		// One beside each log; see maxMemTables.
-		if file, err = g.OpenReadWrite(mark, vfs.WriteCategoryUnspecified); err == nil {
-			return &markedLog{guardedFile: *guarded.(*guardedFile), mark: watermark{log: number}, file: file}, nil
-		}
+	file, err := g.OpenReadWrite(markName, vfs.WriteCategoryUnspecified)
+	if err != nil {
 		guarded.Close()
+		return nil, err
 	}
-	g.failure.latch(err)
-	return vfs.NewMem().Create(g.PathBase(name), vfs.WriteCategoryUnspecified)
+	return &markedFile{guardedFile: *guarded, file: file}, nil
 }
 
 // openGuarded opens a file that its owner alone can read, and that takes no more
 // bytes once the journal has failed.
-func (g *guard) openGuarded(name string, open func() (vfs.File, error)) (vfs.File, error) {
+func (g *guard) openGuarded(name string, open func() (vfs.File, error)) (*guardedFile, error) {
 	if err := g.failure.check(); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -40,19 +39,22 @@ const (
 
 // openLog reads a log; nil when the file is none.
 func openLog(fs vfs.FS, name string) (*logFile, error) {
-	l := &logFile{name: name}
-	if number, isLog := logNumber(fs, name); isLog {
-		l.number = uint32(number)
-		mark, found, err := readWatermark(fs, fs.PathDir(name))
-		if err != nil {
-			return nil, err
-		}
-		l.marked = found
-		if mark.log == number {
-			l.synced = int(mark.offset)
-		}
-	} else if l.manifest = strings.HasPrefix(fs.PathBase(name), "MANIFEST-"); !l.manifest {
+	markName, number, ok := markFor(fs, name)
+	if !ok {
 		return nil, nil
+	}
+	l := &logFile{name: name}
+	mark, found, err := readWatermark(fs, markName)
+	if err != nil {
+		return nil, err
+	}
+	if mark.log == number {
+		l.synced = int(mark.offset)
+	}
+	if _, isLog := logNumber(fs, name); isLog {
+		l.number, l.marked = uint32(number), found
+	} else {
+		l.manifest = true
 	}
 	f, err := fs.Open(name)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable/block"
@@ -158,9 +159,13 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 	l.failure.latch(fmt.Errorf(format, args...))
 }
 
-// damage gives Pebble's errors of broken files this package's type.
+// damage gives Pebble's errors of broken files this package's type. That of a table
+// of another size has words alone.
 func damage(where string, err error) error {
-	if pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {
+	if err == nil || errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if pebble.IsCorruptionError(err) || strings.Contains(err.Error(), "object size mismatch") {
 		return &DamageError{Where: where, What: "a file can't be read", Err: err}
 	}
 	return err
