@@ -204,6 +204,30 @@ func TestNewDirectoriesOutliveACrash(t *testing.T) {
 	}
 }
 
+// TestPayloadNumberOutlivesAPowerCut cuts the power after a number was given and a
+// payload's file written under it, with nothing else synced: of the numbers reserved
+// at the start, and of those reserved when they were used up.
+func TestPayloadNumberOutlivesAPowerCut(t *testing.T) {
+	for name, usedUp := range map[string]bool{"at the start": false, "when they are used up": true} {
+		t.Run(name, func(t *testing.T) {
+			disk := vfs.NewCrashableMem()
+			j := mustOpen(t, memDir, disk)
+			if usedUp {
+				j.next = j.reservedTo
+			}
+			number := putPayload(t, j, pattern(FileSize))
+			crashed := disk.CrashClone(vfs.CrashCloneCfg{})
+			mustClose(t, j)
+			j = mustOpen(t, memDir, crashed)
+			defer mustClose(t, j)
+			if next := putPayload(t, j, pattern(FileSize+1)); next <= number {
+				t.Fatalf("number %d is given, %d was before", next, number)
+			}
+			wantPayload(t, j, number, pattern(FileSize))
+		})
+	}
+}
+
 // written returns the disk of a journal that was written and not closed.
 func written(t testing.TB, batches int) (*vfs.MemFS, *workload) {
 	disk := vfs.NewCrashableMem()
