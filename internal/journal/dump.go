@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Dump lists what the journal in dir holds, for a person to read: whose it is,
@@ -93,11 +94,20 @@ func (d *dump) rows(kind byte, fn func(key, value []byte)) {
 }
 
 func (d *dump) header() {
-	d.rows(headerRow, func(_, owner []byte) { fmt.Fprintf(d.out, "owner %s\n", owner) })
+	owners := 0
+	d.rows(headerRow, func(_, owner []byte) {
+		owners++
+		fmt.Fprintf(d.out, "owner %s\n", owner)
+	})
+	if owners == 0 && len(d.damage) == 0 {
+		d.note("", &DamageError{Where: rowName([]byte{headerRow}), What: "is missing"})
+	}
 	d.rows(numberRow, func(_, to []byte) {
-		if len(to) == 8 {
-			fmt.Fprintf(d.out, "payload numbers below %d may have been given\n", binary.BigEndian.Uint64(to))
+		if len(to) != 8 {
+			d.note("", &DamageError{Where: rowName([]byte{numberRow}), What: "isn't 8 bytes long"})
+			return
 		}
+		fmt.Fprintf(d.out, "payload numbers below %d may have been given\n", binary.BigEndian.Uint64(to))
 	})
 }
 
@@ -116,14 +126,17 @@ func (d *dump) payloads() {
 	fmt.Fprintf(d.out, "\npayloads\n")
 	d.rows(payloadRow, func(key, value []byte) {
 		count++
-		if len(key) == 8 {
-			fmt.Fprintf(d.out, "  %d: %d bytes\n", binary.BigEndian.Uint64(key), len(value))
+		if len(key) != 8 {
+			d.note("  ", &DamageError{Where: rowName(append([]byte{payloadRow}, key...)), What: "not a payload's number"})
+			return
 		}
+		fmt.Fprintf(d.out, "  %d: %d bytes\n", binary.BigEndian.Uint64(key), len(value))
 	})
 	numbers, err := d.files.list()
 	if err != nil {
 		d.note("  ", err)
 	}
+	slices.Sort(numbers)
 	for _, number := range numbers {
 		count++
 		size, err := d.verifyFile(number)

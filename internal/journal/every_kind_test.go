@@ -208,7 +208,7 @@ func (k *kind) places(size int) (at []int) {
 }
 
 // everyFileOf lists all that stands in the directory, but for directories.
-func everyFileOf(t *testing.T, disk *vfs.MemFS) (files []string) {
+func everyFileOf(t testing.TB, disk *vfs.MemFS) (files []string) {
 	t.Helper()
 	var walk func(dir string)
 	walk = func(dir string) {
@@ -262,7 +262,7 @@ func (s *storeToDamage) unsynced(file string, at int) bool { return file == s.lo
 
 // storesToDamage writes journals of each kind of file. Every batch is synced, so that
 // the watermark alone says what was.
-func storesToDamage(t *testing.T) []*storeToDamage {
+func storesToDamage(t testing.TB) []*storeToDamage {
 	t.Helper()
 	first := &storeToDamage{name: "killed", disk: vfs.NewCrashableMem()}
 	j := mustOpen(t, memDir, first.disk)
@@ -298,7 +298,7 @@ func storesToDamage(t *testing.T) []*storeToDamage {
 
 // write commits batches that name payloads, of which some have files, and one of
 // those more than one piece.
-func (s *storeToDamage) write(t *testing.T, j *Journal, batches int) {
+func (s *storeToDamage) write(t testing.TB, j *Journal, batches int) {
 	t.Helper()
 	for i := range batches {
 		number, size := j.NextPayload(), 100+37*i
