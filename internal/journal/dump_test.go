@@ -84,6 +84,23 @@ func TestDumpNamesDamageAndGoesOn(t *testing.T) {
 	})
 }
 
+// TestDumpNamesAMissingOwner lists the rest of a journal that can't be opened.
+func TestDumpNamesAMissingOwner(t *testing.T) {
+	disk := vfs.NewMem()
+	j := mustOpen(t, memDir, disk)
+	set(t, j, true, "a", "1")
+	if err := j.store.(*pebbleStore).db.Delete([]byte{headerRow}, nil); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, j)
+	if _, err := recovered(memDir, disk); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "the header row is missing") {
+		t.Fatalf("open: %v", err)
+	}
+	if out, err := dumped(disk); !errors.Is(err, ErrDamaged) || !strings.Contains(out, "the header row") || !strings.Contains(out, "a=1") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
 func TestDumpRefusesAJournalInUse(t *testing.T) {
 	noLeaks(t)
 	disk := vfs.NewMem()
