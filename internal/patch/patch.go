@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -138,7 +139,7 @@ func Overlay(root, dir string, patches ...Patch) (string, error) {
 	var overlay struct{ Replace map[string]string }
 	overlay.Replace = map[string]string{}
 	for file, text := range patched {
-		instead := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		instead := filepath.Join(dir, url.PathEscape(file))
 		if err := os.WriteFile(instead, []byte(text), 0o600); err != nil {
 			return "", err
 		}
