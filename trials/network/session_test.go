@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/parley-p2p/parley/allowlist"
@@ -33,17 +34,23 @@ type site struct {
 	bad       bool // the lines between
 }
 
-// loopback is this machine. Its ports were free a moment ago.
+var loopbacks atomic.Int64
+
+// loopback is this machine, and for each member an address there of its own: else,
+// while its process is down, a connection of another might be given its port.
 func loopback(t testing.TB) site {
 	t.Helper()
 	var s site
 	for range members {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		n := loopbacks.Add(1)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+os.Getpid()%250, n/250, 1+n%250))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // when all are found, so that none is found twice
 		s.places, s.addresses = append(s.places, here), append(s.addresses, l.Addr().String())
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return s
 }
