@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,21 +37,24 @@ type site struct {
 
 var loopbacks atomic.Int64
 
-// loopback is this machine, and for each member an address there of its own: else,
-// while its process is down, a connection of another might be given its port.
+// loopback is this machine, and on Linux, which has enough of them, for each member
+// an address there of its own: else, while its process is down, a connection of
+// another might be given its port.
 func loopback(t testing.TB) site {
 	t.Helper()
 	var s site
 	for range members {
-		n := loopbacks.Add(1)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+os.Getpid()%250, n/250, 1+n%250))
+		ip := "127.0.0.1"
+		if runtime.GOOS == "linux" {
+			n := loopbacks.Add(1)
+			ip = fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()%250, n/250, 1+n%250)
+		}
+		l, err := net.Listen("tcp", ip+":0")
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer l.Close() // when all are found, so that none is found twice
 		s.places, s.addresses = append(s.places, here), append(s.addresses, l.Addr().String())
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return s
 }
