@@ -188,15 +188,15 @@ func names(err error, file string) bool {
 }
 
 // places are the offsets of a file at which it is damaged: its ends, and a sample of
-// what is between them.
+// what is between them, of a file that isn't read a smaller one.
 func (k *kind) places(size int) (at []int) {
-	const ends = 4
-	step := max(1, size/12)
+	ends, step := 4, max(1, size/12)
 	switch {
-	case !*everyByte || k.ok == irrelevant:
-	case size <= 8<<10:
+	case k.ok == irrelevant:
+		ends, step = 1, max(1, size/4)
+	case *everyByte && size <= 8<<10:
 		step = 1
-	default:
+	case *everyByte:
 		step = size / (2 << 10)
 	}
 	for i := range size {
