@@ -105,6 +105,8 @@ func eventOfNotice(n fsm.Notice) Event {
 		e.Kind, e.Err = PeerHalted, ErrRolledBack
 	case fsm.PeerMismatch:
 		e.Kind, e.Err = PeerHalted, ErrMismatch
+	case fsm.RecordContradicts:
+		e.Kind, e.Err = PeerHalted, fmt.Errorf("%w (%s)", ErrContradicts, n.Detail)
 	case fsm.PeerDiffers:
 		e.Kind = PeerDiffers
 	case fsm.PeerLostJournal:

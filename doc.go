@@ -212,6 +212,7 @@
 //	ErrAbandoned, ErrEnded, ErrOpen       what the call takes it for
 //	ErrRejected, ErrExpired, ErrCancelled how an exchange failed
 //	ErrFenced, ErrRolledBack, ErrMismatch the peer is halted: see below
+//	ErrContradicts                        likewise
 //	ErrPinned, ErrKeptOut,                why a connection was refused: see Refusal
 //	ErrConnectionLimit, ErrHandshake
 //	ErrBusy, ErrClosed                    of the handler
@@ -235,6 +236,11 @@
 // marked as possibly seen. A peer that has lost what it had acknowledged is told by
 // [PeerLostJournal]; it gets the request again, marked likewise. [PeerDiffers] is the
 // other way round: a peer's journal was set back, and nothing is to be renewed here.
+//
+// A journal may also contradict itself about a peer, after a repair by hand, say: that
+// peer is halted at the start by [ErrContradicts], which names the record, and is
+// neither asked nor let in; what the journal has of it stays as it is, all other peers
+// are served. Renew goes on with those of its records that make sense by themselves.
 //
 // # The journal
 //

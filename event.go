@@ -106,7 +106,7 @@ const (
 	StrangerRefused                     // a peer that isn't on the allow list
 	IdentityMismatch                    // an address proved another key than its peer's
 	PeerSuspended                       // off the allow list while exchanges are open: they wait
-	PeerHalted                          // ErrFenced, ErrRolledBack or ErrMismatch: see Err, and Renew
+	PeerHalted                          // ErrFenced, ErrRolledBack, ErrMismatch or ErrContradicts: see Err, and Renew
 	PeerDiffers                         // the peer means another exchange by a number that is known here: its journal was set back, nothing is changed
 	PeerLostJournal                     // the peer denies what it had acknowledged; the request goes again
 	JournalTrouble                      // nothing can be stored: nothing more is accepted

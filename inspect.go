@@ -41,7 +41,7 @@ type PeerStatus struct {
 	Address     string
 	Made        int   // exchanges made with it, not ended
 	Asked       int   // exchanges that it made, not ended
-	Halt        error // ErrFenced, ErrRolledBack or ErrMismatch; nil while all is well
+	Halt        error // ErrFenced, ErrRolledBack, ErrMismatch or ErrContradicts; nil while all is well
 	// KeptOutUntil is when the peer is let in again that Broke a rule of the
 	// protocol; zero while it isn't kept out.
 	KeptOutUntil time.Time
@@ -146,7 +146,9 @@ func (h *Handler) Disconnect(peer identity.ID) error {
 // Renew starts a new epoch towards a peer: the way out of ErrFenced,
 // ErrRolledBack and ErrMismatch, once the operator knows that no other process
 // uses the key. Open requests are sent again under their IDs, marked as possibly
-// seen. Errors: ErrUnknown when nothing was ever requested of the peer.
+// seen. It is the way out of ErrContradicts too, where there is no backup: a request
+// of which no sense can be made ends as cancelled, and where the records of what the
+// peer asked contradict each other it is told that they were lost. Errors: ErrUnknown when nothing was ever requested of the peer.
 func (h *Handler) Renew(peer identity.ID) error {
 	_, err := h.call(mediator.Command{Input: fsm.Renew{Peer: peerOf(peer)}})
 	return public(err, peer, ID{})

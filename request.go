@@ -19,8 +19,8 @@ import (
 // ends in exactly one way, which an event tells. A message may be empty.
 //
 // Errors: ErrNotListed, ErrNoAddress, ErrQueueFull, ErrTooLarge, ErrDiskFull,
-// ErrFenced, ErrRolledBack, ErrMismatch, ErrClosed, and ErrJournal, after which
-// the request may be on disk or not.
+// ErrFenced, ErrRolledBack, ErrMismatch, ErrContradicts, ErrClosed, and ErrJournal,
+// after which the request may be on disk or not.
 func (h *Handler) Request(peer identity.ID, address string, msg []byte) (ID, error) {
 	ids, err := h.Send(Message{Peer: peer, Address: address, Body: msg})
 	if err != nil {

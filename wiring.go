@@ -137,7 +137,7 @@ var publicNames = []struct{ inner, outer error }{
 	{fsm.ErrQueueFull, ErrQueueFull}, {fsm.ErrDiskFull, ErrDiskFull}, {fsm.ErrNotListed, ErrNotListed}, {fsm.ErrNoAddress, ErrNoAddress},
 	{fsm.ErrSelf, ErrSelf}, {fsm.ErrNoRequest, ErrNoRequest}, {fsm.ErrAmbiguous, ErrAmbiguous}, {fsm.ErrUnknown, ErrUnknown},
 	{fsm.ErrAnswered, ErrAnswered}, {fsm.ErrAbandoned, ErrAbandoned}, {fsm.ErrEnded, ErrEnded}, {fsm.ErrOpen, ErrOpen},
-	{fsm.ErrFenced, ErrFenced}, {fsm.ErrRolledBack, ErrRolledBack}, {fsm.ErrMismatch, ErrMismatch}, {fsm.ErrKeyReused, ErrKeyReused},
+	{fsm.ErrFenced, ErrFenced}, {fsm.ErrRolledBack, ErrRolledBack}, {fsm.ErrMismatch, ErrMismatch}, {fsm.ErrContradicts, ErrContradicts}, {fsm.ErrKeyReused, ErrKeyReused},
 }
 
 // public gives the machine's errors their public names, and names the peer and

@@ -15,6 +15,9 @@ func (m *Machine) view() []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for _, p := range m.inOrder() {
+		if p.torn != nil {
+			continue // what is known of it isn't the machine's
+		}
 		if d := &p.dialer; d.epoch != 0 || d.halt != nil {
 			add("dialer to %s: epoch %d next %d low %d known %d halt %v acked %v adopted %v unconfirmed %v stored %d",
 				p.id, d.epoch, d.next, d.low, d.known, d.halt, d.acked, d.adopted, d.unconfirmed, d.stored-reading(d))

@@ -69,13 +69,15 @@ func (a *admission) add(r Outgoing) (Name, error) {
 	}
 	p := m.peer(r.Peer)
 	switch {
+	case p.torn != nil:
+		return Name{}, p.dialer.halt
 	case !p.listed:
 		return Name{}, ErrNotListed
 	case p.dialer.halt != nil:
 		return Name{}, p.dialer.halt
 	case !r.Dialable && p.usable() == nil:
 		return Name{}, ErrNoAddress
-	case m.made[r.Tag] != nil:
+	case m.made[r.Tag] != nil || m.isAside(r.Tag):
 		return Name{}, ErrTagReused
 	}
 	a.tags = append(a.tags, r.Tag)

@@ -171,6 +171,11 @@ func (m *Machine) renewByOperator(now time.Time, in Renew) {
 		m.answer(in.Call, ErrUnknown)
 		return
 	}
+	if p.torn != nil {
+		m.mend(now, p)
+		m.answer(in.Call, nil)
+		return
+	}
 	for _, x := range p.dialer.open {
 		x.possiblySeen = x.possiblySeen || x.wrote
 	}

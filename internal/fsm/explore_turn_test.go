@@ -203,7 +203,7 @@ func (d *duo) noticed(i int, n Notice) {
 	switch n.Kind {
 	case Violation:
 		d.fail("%s blames %s, which is honest: %s", d.names[i], d.names[1-i], n.Detail)
-	case PeerFenced, JournalRolledBack, PeerMismatch, PeerDiffers, PeerLostJournal:
+	case PeerFenced, JournalRolledBack, PeerMismatch, PeerDiffers, RecordContradicts, PeerLostJournal:
 		if d.astray == [2]bool{} {
 			d.fail("%s is told of %v, and no journal was lost: %s", d.names[i], n.Kind, n.Detail)
 		}

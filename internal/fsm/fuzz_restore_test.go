@@ -10,11 +10,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // FuzzRestore replays arbitrary records, most of them those of a real journal with
 // a few bytes changed. What is accepted makes a machine that doesn't contradict
-// itself, that goes on, and that writes itself down as what it is.
+// itself, that goes on, that writes itself down as what it is, and that leaves the
+// records of a peer alone that contradict each other until its operator renews.
 func FuzzRestore(f *testing.F) {
 	for seed := range uint64(6) {
 		for _, records := range storyJournals(f, seed) {
@@ -26,7 +29,7 @@ func FuzzRestore(f *testing.F) {
 		smallWorld(&c)
 		r := Restore(c)
 		for _, record := range unpacked(journal) {
-			if err := r.Record(record.Key, record.Value); errors.Is(err, errBadRecord) || errors.Is(err, errContradicts) {
+			if err := r.Record(record.Key, record.Value); errors.Is(err, errBadRecord) || errors.Is(err, ErrContradicts) {
 				return
 			} else if err != nil {
 				t.Fatalf("refused with %v", err)
@@ -41,8 +44,13 @@ func FuzzRestore(f *testing.F) {
 		for _, p := range m.inOrder() {
 			m.Step(morning, Listed{Peer: p.id})
 		}
-		m.Ready(morning)
+		ready := m.Ready(morning)
 		for range 20 {
+			for _, record := range ready.Batch.Records {
+				if p := m.peers[ofPeer(record)]; p != nil && p.torn != nil {
+					t.Fatalf("record %x of %x, which is halted, is written", record.Key, p.id)
+				}
+			}
 			for {
 				if _, ok := m.Deliver(); !ok {
 					break
@@ -56,15 +64,52 @@ func FuzzRestore(f *testing.F) {
 				break
 			}
 			m.Step(at, Tick{})
-			m.Ready(at)
+			ready = m.Ready(at)
+		}
+		for _, p := range m.inOrder() {
+			if p.torn != nil {
+				m.Step(morning, Renew{Peer: p.id})
+				m.Ready(morning)
+			}
+		}
+		if broken := m.broken(); broken != "" {
+			t.Fatalf("renewed, and contradicts itself: %s", broken)
+		}
+		before = m.view()
+		if diff := cmp.Diff(before, restored(t, c, written(m), morning).view()); diff != "" {
+			t.Fatalf("renewed, and written down otherwise (-before +after):\n%s", diff)
 		}
 	})
+}
+
+// ofPeer is the peer that a record is about, if it is about what was asked of one or
+// made by one.
+func ofPeer(record Record) Peer {
+	key := record.Key
+	switch key[0] {
+	case dialerKey, responderKey:
+		return Peer(key[1:])
+	case endedKey:
+		return Peer(key[1 : len(key)-8])
+	case inboundKey:
+		return Peer(key[1+len(wire.Tag{}):])
+	case outboundKey:
+		if record.Value != nil {
+			r := Restore(Config{})
+			_ = r.read(key, record.Value) // of this machine's own making
+			return r.outs[0].peer.id
+		}
+	}
+	return ""
 }
 
 // written is all of a machine as records.
 func written(m *Machine) map[string][]byte {
 	var b Batch
 	for _, p := range m.inOrder() {
+		if p.torn != nil {
+			continue // its records stay as they are
+		}
 		if p.dialer.epoch != 0 || p.dialer.halt != nil {
 			p.dialer.save(&b)
 		}
@@ -147,51 +192,4 @@ func unpacked(text []byte) []Record {
 	}
 	slices.SortStableFunc(all, func(a, b Record) int { return bytes.Compare(a.Key, b.Key) })
 	return slices.CompactFunc(all, func(a, b Record) bool { return bytes.Equal(a.Key, b.Key) })
-}
-
-// Records that can each be read, and that no journal has together.
-func TestRecordsThatContradictEachOtherAreRefused(t *testing.T) {
-	n, c, s := askedNode(t)
-	n.request(1, "")
-	n.request(2, "")
-	n.arrive(c, s, request(1, ""))
-	n.arrive(c, s, cancel(2)) // which it never made
-	kept := func(kind byte, change func(key string) string) map[string][]byte {
-		all := maps.Clone(n.written)
-		for k, v := range n.written {
-			if k[0] == kind {
-				delete(all, k)
-				if k = change(k); k != "" {
-					all[k] = v
-				}
-			}
-		}
-		return all
-	}
-	gone := func(string) string { return "" }
-	other := func(k string) string { return k[:1] + "b" + k[2:] } // of another peer, or tag
-	for _, test := range []struct {
-		what    string
-		records map[string][]byte
-	}{
-		{"exchanges made here without what is known of their peer", kept(dialerKey, gone)},
-		{"exchanges of a peer without what is known of it", kept(responderKey, gone)},
-		{"ends of another peer", kept(endedKey, other)},
-		{"an exchange twice", func() map[string][]byte {
-			all := maps.Clone(n.written)
-			maps.Copy(all, kept(outboundKey, func(k string) string { return k[:1] + "b" + k[2:] }))
-			return all
-		}()},
-	} {
-		r := Restore(n.m.config)
-		var err error
-		for _, k := range slices.Sorted(maps.Keys(test.records)) {
-			if err == nil {
-				err = r.Record([]byte(k), test.records[k])
-			}
-		}
-		if !errors.Is(err, errContradicts) {
-			t.Errorf("%s: %v", test.what, err)
-		}
-	}
 }

@@ -196,6 +196,7 @@ const (
 	PeerFenced                              // another process uses this key, or the journal was lost: halted
 	JournalRolledBack                       // this node's journal is older than what the peer has seen: halted
 	PeerMismatch                            // the peer knows another request under a number: halted
+	RecordContradicts                       // a record of the journal contradicts others about the peer: halted
 	PeerDiffers                             // the peer means another exchange by a number that is known here
 	PeerLostJournal                         // the peer denies what it had acknowledged
 	JournalTrouble                          // nothing can be stored: nothing more is accepted

@@ -46,6 +46,7 @@ type Machine struct {
 	conns     map[Conn]*connection   // one for each connection
 	streams   map[Stream]*stream     // one for each stream
 	blamed    map[Peer]*blame        // at most maxBlamed
+	torn      []*peer                // whose records contradict each other, one for each peer
 	outbox    outbox
 	history   history
 	room      room

@@ -83,7 +83,7 @@ func (s *side) follow() {
 	for _, n := range r.Notices {
 		s.pair.note(s.id, "!!", n)
 		switch n.Kind {
-		case Violation, PeerFenced, JournalRolledBack, PeerMismatch, PeerDiffers, PeerLostJournal:
+		case Violation, PeerFenced, JournalRolledBack, PeerMismatch, PeerDiffers, RecordContradicts, PeerLostJournal:
 			if n.Peer != mallory {
 				s.pair.fail("%s blames %s: %v: %s", s.id, n.Peer, n.Kind, n.Detail)
 			}

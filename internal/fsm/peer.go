@@ -27,14 +27,22 @@ type peer struct {
 
 	dialer    dialerSide
 	responder responderSide
+	torn      *torn // nil, unless its records contradict each other
 }
 
 func newPeer(id Peer) *peer {
 	p := &peer{id: id}
 	p.redial.owner = p
-	p.dialer = dialerSide{peer: p, low: 1, next: 1, open: map[uint64]*outbound{}, lanes: map[string][]*outbound{}}
-	p.responder = responderSide{peer: p, ended: newEnded(), open: map[uint64]*inbound{}, lanes: map[string]*inbound{}, inHand: map[Name]*inbound{}}
+	p.dialer, p.responder = newDialerSide(p), newResponderSide(p)
 	return p
+}
+
+func newDialerSide(p *peer) dialerSide {
+	return dialerSide{peer: p, low: 1, next: 1, open: map[uint64]*outbound{}, lanes: map[string][]*outbound{}}
+}
+
+func newResponderSide(p *peer) responderSide {
+	return responderSide{peer: p, ended: newEnded(), open: map[uint64]*inbound{}, lanes: map[string]*inbound{}, inHand: map[Name]*inbound{}}
 }
 
 // usable is the connection to send on: one that this node dialled, else one
@@ -161,9 +169,16 @@ func (m *Machine) listed(now time.Time, p *peer, limits Limits) {
 	m.setLimits(now, p, limits)
 	p.failures, p.responder.unreachable = 0, false // there may be a new address
 	m.touch(p)
-	if p.listed {
+	if p.torn != nil {
+		p.torn.listed = true
 		return
 	}
+	if !p.listed {
+		m.admitted(now, p)
+	}
+}
+
+func (m *Machine) admitted(now time.Time, p *peer) {
 	p.listed = true
 	for _, x := range p.dialer.inOrder() {
 		if x.state == Suspended {
@@ -179,6 +194,9 @@ func (m *Machine) listed(now time.Time, p *peer, limits Limits) {
 
 // unlisted shuts a peer out at once. Nothing is lost: it waits.
 func (m *Machine) unlisted(now time.Time, p *peer) {
+	if p.torn != nil {
+		p.torn.listed = false
+	}
 	if !p.listed || m.everyone {
 		return
 	}

@@ -193,10 +193,19 @@ func (r *Restorer) inbound(key string, d *decoder) {
 // members are stepped; requests of earlier runs are then delivered first.
 func (r *Restorer) Done(now time.Time) *Machine {
 	m := r.m
-	slices.SortFunc(r.outs, bySeq)
 	for _, x := range r.outs {
 		r.named(x.payload, x.reply)
 		m.ordinal = max(m.ordinal, x.ordinal)
+	}
+	for _, y := range r.ins {
+		r.named(y.payload, y.reply)
+		m.ordinal = max(m.ordinal, y.ordinal)
+	}
+	for _, p := range m.torn {
+		r.setAside(p, now)
+	}
+	slices.SortFunc(r.outs, bySeq)
+	for _, x := range r.outs {
 		if x.key != "" {
 			m.keys[key{x.peer.id, x.key}] = keyed{x.name, x.payload.Hash}
 		}
@@ -223,10 +232,6 @@ func (r *Restorer) Done(now time.Time) *Machine {
 		if x.outcome != 0 && !x.committed {
 			m.outbox.push(x)
 		}
-	}
-	for _, y := range r.ins {
-		r.named(y.payload, y.reply)
-		m.ordinal = max(m.ordinal, y.ordinal)
 	}
 	m.trimHistory(now)
 	m.keepOutAgain(now)

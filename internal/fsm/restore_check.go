@@ -1,43 +1,50 @@
 package fsm
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/parley-p2p/parley/internal/wire"
 )
 
-// errContradicts is a record that can be read and doesn't belong to the others: no
-// promise can be kept on such a journal, so it is refused before anything is done.
-// (What damage does to a record, the journal finds by its sum.)
-var errContradicts = errors.New("record contradicts the journal's others: restore the journal from one backup, whole")
-
 // lastSequence is the greatest number of an exchange, as the wire has it.
 const lastSequence = 1<<63 - 1
 
-// place gives the record that was read last its place among the others, and
-// refuses it if it has none.
+// place gives the record that was read last its place among the others. One that has
+// none can be read and doesn't belong to them: no promise can be kept on such records,
+// so the peer that they are about is halted before anything is done with it. (What
+// damage does to a record, the journal finds by its sum.)
 func (r *Restorer) place(k []byte) error {
+	var p *peer
+	var name Name
 	var wrong string
 	switch k[0] {
 	case dialerKey:
-		wrong = r.m.peer(Peer(k[1:])).dialer.contradiction()
+		p = r.m.peer(Peer(k[1:]))
+		wrong = p.dialer.contradiction()
 	case responderKey:
-		wrong = r.m.peer(Peer(k[1:])).responder.contradiction()
+		p = r.m.peer(Peer(k[1:]))
+		wrong = p.responder.contradiction()
 	case endedKey:
-		if r.m.peer(Peer(k[1:len(k)-8])).responder.epoch == 0 {
+		p = r.m.peer(Peer(k[1 : len(k)-8]))
+		if p.responder.epoch == 0 {
 			wrong = "ends of a peer of which nothing is known"
 		}
 	case outboundKey:
-		wrong = r.placeOutbound(r.outs[len(r.outs)-1])
+		x := r.outs[len(r.outs)-1]
+		p, name = x.peer, x.name
+		if p.id == "" || p.id == name.Dialer {
+			return fmt.Errorf("key %x: %w: an exchange with nobody", k, ErrContradicts)
+		}
+		wrong = r.placeOutbound(x)
 	case inboundKey:
 		y := r.ins[len(r.ins)-1]
+		p, name = y.peer, y.name
 		if wrong = y.contradiction(); wrong == "" {
 			r.m.enterInbound(y)
 		}
 	}
 	if wrong != "" {
-		return fmt.Errorf("key %x: %w: %s", k, errContradicts, wrong)
+		r.tear(p, name, k, wrong)
 	}
 	return nil
 }
@@ -107,21 +114,29 @@ func (r *responderSide) contradiction() string {
 // dialer to its peer was read before.
 func (x *outbound) contradiction(open bool) string {
 	d := &x.peer.dialer
+	if wrong := x.contradictsItself(); wrong != "" {
+		return wrong
+	}
 	switch {
-	case x.peer.id == "" || x.peer.id == x.name.Dialer:
-		return "an exchange with nobody"
-	case x.outcome != 0 && (x.outcome < Answered || x.outcome > Cancelled):
-		return "an outcome that is none"
-	case (x.reply.Number != 0 || x.reply.Size != 0) && x.outcome != Answered:
-		return "a reply to an exchange that isn't answered"
 	case !open && (x.committed || x.payload.Number != 0):
 		return "an exchange that is over and isn't gone"
 	case open && (x.seq < 1 || x.seq >= d.next || d.next-x.seq > wire.MaxOpen):
 		return fmt.Sprintf("exchange %d is open, the next is %d", x.seq, d.next)
-	case x.outcome == 0 && x.committed:
-		return "an open exchange whose outcome is committed"
 	case x.outcome == 0 && x.epoch != d.epoch:
 		return "an open exchange of another epoch"
+	}
+	return ""
+}
+
+// contradictsItself is what is wrong with an exchange whatever the others are.
+func (x *outbound) contradictsItself() string {
+	switch {
+	case x.outcome != 0 && (x.outcome < Answered || x.outcome > Cancelled):
+		return "an outcome that is none"
+	case (x.reply.Number != 0 || x.reply.Size != 0) && x.outcome != Answered:
+		return "a reply to an exchange that isn't answered"
+	case x.outcome == 0 && x.committed:
+		return "an open exchange whose outcome is committed"
 	}
 	return ""
 }

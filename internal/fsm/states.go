@@ -18,7 +18,7 @@ var deliveryKinds = [...]string{
 var noticeKinds = [...]string{
 	MessageDropped: "message dropped", ConnectionLimit: "connection limit", Violation: "violation", StrangerRefused: "stranger refused",
 	IdentityMismatch: "identity mismatch", PeerSuspended: "peer suspended", PeerFenced: "fenced", JournalRolledBack: "journal rolled back",
-	PeerMismatch: "mismatch", PeerDiffers: "peer differs", PeerLostJournal: "peer lost its journal", JournalTrouble: "journal trouble",
+	PeerMismatch: "mismatch", PeerDiffers: "peer differs", RecordContradicts: "record contradicts", PeerLostJournal: "peer lost its journal", JournalTrouble: "journal trouble",
 	PeerLimited: "peer limited",
 }
 

@@ -102,7 +102,7 @@ func (m *Machine) Peers(now time.Time) []PeerView {
 	views := make([]PeerView, 0, len(m.peers))
 	for _, p := range m.inOrder() {
 		v := PeerView{
-			Peer: p.id, Listed: p.listed, Connections: len(p.conns), Dialing: p.dialing, Failures: p.failures,
+			Peer: p.id, Listed: p.listed || p.torn != nil && p.torn.listed, Connections: len(p.conns), Dialing: p.dialing, Failures: p.failures,
 			Address: p.address(), Made: len(p.dialer.open), Asked: len(p.responder.open), Halt: p.dialer.halt,
 		}
 		if p.redial.place != 0 {

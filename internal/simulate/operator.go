@@ -164,7 +164,7 @@ func (n *node) heed(notices []fsm.Notice) {
 			if other := w.byID[notice.Peer]; !n.rogue && !other.rogue {
 				w.breaks(NobodyBlamed, "%v blames %s: %s", n, notice.Peer, notice.Detail)
 			}
-		case fsm.PeerFenced, fsm.JournalRolledBack, fsm.PeerMismatch, fsm.PeerDiffers, fsm.PeerLostJournal:
+		case fsm.PeerFenced, fsm.JournalRolledBack, fsm.PeerMismatch, fsm.RecordContradicts, fsm.PeerDiffers, fsm.PeerLostJournal:
 			if n.rogue || n.forging {
 				continue
 			}

@@ -1,0 +1,149 @@
+package fsm
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parley-p2p/parley/internal/wire"
+)
+
+// torn is what the journal has of a peer when one of the records contradicts others.
+// The peer is halted, both ways: it is neither dialled nor let in, nothing is told of
+// its exchanges, and its records and payloads stay as they are until the operator
+// renews. Other peers are as ever.
+type torn struct {
+	key    []byte // of the first record that contradicts others
+	name   Name   // the exchange that it is about, if one is
+	wrong  string
+	listed bool // on the allow list
+
+	epoch, known uint64      // of the dialer's side
+	made         []*outbound // one for each exchange
+	responder    responderSide
+	unsound      bool       // the responder's side
+	got          []*inbound // one for each exchange
+}
+
+// tear notes a record that contradicts others.
+func (r *Restorer) tear(p *peer, name Name, k []byte, wrong string) {
+	if p.torn == nil {
+		p.torn = &torn{key: slices.Clone(k), name: name, wrong: wrong}
+		r.m.torn = append(r.m.torn, p)
+	}
+	p.torn.unsound = p.torn.unsound || k[0] != dialerKey && k[0] != outboundKey
+}
+
+// setAside takes a torn peer's exchanges out of the machine.
+func (r *Restorer) setAside(p *peer, now time.Time) {
+	m, t := r.m, p.torn
+	mine := func(x *outbound) bool { return x.peer == p }
+	for _, x := range r.outs {
+		if mine(x) {
+			t.made = append(t.made, x)
+		}
+	}
+	r.outs = slices.DeleteFunc(r.outs, mine)
+	for _, y := range r.ins {
+		if y.peer == p {
+			t.got = append(t.got, y)
+		}
+	}
+	for _, y := range p.responder.inOrder() {
+		m.dropInbound(y)
+	}
+	t.epoch, t.known, t.responder = p.dialer.epoch, p.dialer.known, p.responder
+	p.dialer, p.responder = newDialerSide(p), newResponderSide(p)
+	p.dialer.halt = fmt.Errorf("%w: key %x: %s", ErrContradicts, t.key, t.wrong)
+	m.notice(Notice{Kind: RecordContradicts, Peer: p.id, Name: t.name, Detail: p.dialer.halt.Error(), Time: now})
+}
+
+// mend goes on with a torn peer, by the operator's word, with all of its records that
+// make sense without the others. What this node made goes out again in a later epoch.
+// What the peer made goes on where the dialer's side was torn only; else it is as if
+// the journal had never known the peer, who is told so and asks again.
+func (m *Machine) mend(now time.Time, p *peer) {
+	t := p.torn
+	p.torn = nil
+	m.torn = slices.DeleteFunc(m.torn, func(other *peer) bool { return other == p })
+	m.renew(now, p, newEpoch(now, max(t.epoch, t.known)))
+	m.mendMade(now, p, t)
+	if t.unsound {
+		m.forgetAsked(now, p, t)
+	} else {
+		p.responder = t.responder
+		for _, y := range t.got {
+			m.enterInbound(y)
+		}
+	}
+	if t.listed || m.everyone {
+		m.admitted(now, p)
+	}
+}
+
+// mendMade takes back what this node made: what is open under new numbers, ends to be
+// told. One that contradicts itself ends as cancelled.
+func (m *Machine) mendMade(now time.Time, p *peer, t *torn) {
+	slices.SortFunc(t.made, func(a, b *outbound) int {
+		return cmp.Or(bySeq(a, b), cmp.Compare(string(a.name.Tag[:]), string(b.name.Tag[:])))
+	})
+	kept := map[uint64]bool{}
+	var over []*outbound
+	for _, x := range t.made {
+		m.made[x.name.Tag] = x
+		p.dialer.kept++
+		if x.key != "" {
+			m.keys[key{p.id, x.key}] = keyed{x.name, x.payload.Hash}
+		}
+		twice := kept[x.payload.Number] && x.payload.Number != 0 || p.dialer.next > wire.MaxOpen
+		kept[x.payload.Number] = true
+		if x.contradictsItself() == "" && !twice && x.outcome == 0 {
+			m.makeAgain(x)
+			continue
+		}
+		x.payload.Number = 0 // the sweep of the next start deletes it, unless another record names it
+		if x.contradictsItself() != "" || x.outcome == 0 {
+			x.outcome, x.ended, x.ordinal, x.reply, x.committed = Cancelled, now, m.nextOrdinal(), Payload{}, false
+		}
+		x.state = x.outcome
+		over = append(over, x)
+	}
+	slices.SortFunc(over, func(a, b *outbound) int { return cmp.Compare(a.ordinal, b.ordinal) })
+	for _, x := range over {
+		if x.committed {
+			m.forgetOutbound(now, x)
+			continue
+		}
+		p.dialer.stored += x.reply.Size
+		m.room.replyBytes += x.reply.Size
+		m.save(x)
+		m.outbox.push(x)
+	}
+}
+
+// makeAgain gives an open exchange a new number, as renumber does.
+func (m *Machine) makeAgain(x *outbound) {
+	d := &x.peer.dialer
+	x.possiblySeen = x.possiblySeen || x.sent
+	x.seq, x.state = d.next, Suspended
+	d.next++
+	x.sent, x.wrote, x.resent, x.acked, x.taken = false, false, false, false, false
+	x.peer.addresses = x.addresses
+	m.enter(x)
+	x.arm(m)
+	m.save(x)
+}
+
+// forgetAsked deletes what is known as responder to a peer. Its requests are marked
+// when they come again: they may have been handed out.
+func (m *Machine) forgetAsked(now time.Time, p *peer, t *torn) {
+	for _, y := range t.got {
+		y.state, y.ended = Abandoned, now
+		m.save(y) // which deletes its record
+		m.remember(now, y.summary())
+	}
+	m.ready.Batch.put(append([]byte{responderKey}, p.id...), nil)
+	t.responder.ended.clear()
+	t.responder.ended.save(&m.ready.Batch, p.id)
+}
