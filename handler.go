@@ -124,7 +124,7 @@ func (h *Handler) recover() (*fsm.Machine, error) {
 	if err := h.journal.Replay(restorer.Record); err != nil {
 		return nil, openError(fmt.Errorf("%s: %w", h.config.Dir, err))
 	}
-	machine := restorer.Done(time.Now())
+	machine := restorer.Done(time.Now().Round(0)) // as the loop gives it
 	if _, err := h.journal.Sweep(restorer.Numbers()); err != nil {
 		return nil, openError(err)
 	}

@@ -147,6 +147,10 @@ type (
 // Tick is the passing of time: the deadline of the last Ready has come.
 type Tick struct{}
 
+// ClockSet says that the wall clock, which gives the time of every step from now on,
+// was set by so much: forward, or back where it is negative.
+type ClockSet struct{ By time.Duration }
+
 func (Enqueue) input()      {}
 func (Respond) input()      {}
 func (Refuse) input()       {}
@@ -169,6 +173,7 @@ func (Offered) input()      {}
 func (Closed) input()       {}
 func (Progress) input()     {}
 func (Tick) input()         {}
+func (ClockSet) input()     {}
 
 // Notice is something an operator should know, on the priority channels. It is
 // never stepped: the P2P protocol's notices pass the machine by.

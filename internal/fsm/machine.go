@@ -82,7 +82,7 @@ func New(config Config) *Machine {
 	return m
 }
 
-// Step takes one input at the time now. What follows from it is collected for
+// Step takes one input at the time now, which is the wall clock's. What follows from it is collected for
 // the next Ready.
 func (m *Machine) Step(now time.Time, in Input) {
 	switch in := in.(type) {
@@ -132,6 +132,8 @@ func (m *Machine) Step(now time.Time, in Input) {
 		m.closed(now, in)
 	case Progress:
 		m.progress(now, in)
+	case ClockSet:
+		m.clockSet(now, in.By)
 	case Tick:
 	}
 	m.fire(now)

@@ -2,6 +2,7 @@ package mediator
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -79,12 +80,14 @@ type Command struct {
 type Loop struct {
 	Channels
 	turn    *Turn
-	now     func() time.Time
+	now     func() time.Time // for the alerts, whose spans are steady
+	read    func() (wall time.Time, steady time.Duration)
+	clock   Clock
 	failed  <-chan struct{} // the log, in the background
 	stop    chan struct{}
 	stopped chan struct{}
 
-	inputs []fsm.Input                      // at most inputsATurn and one more
+	inputs []fsm.Input                      // at most inputsATurn and two more
 	inline int                              // bytes of payloads in inputs
 	calls  map[fsm.Call]Command             // at most CallRoom
 	waits  map[fsm.Name]chan<- fsm.Delivery // for outcomes, one for each call
@@ -102,7 +105,7 @@ func NewLoop(turn *Turn, actions chan<- []fsm.Action, inputs <-chan fsm.Input, n
 			Deliveries: make(chan fsm.Delivery, DeliveryRoom),
 			Alerts:     make(chan fsm.Notice, AlertRoom),
 		},
-		turn: turn, now: time.Now, failed: turn.log.Failed(),
+		turn: turn, now: time.Now, read: clocks(), failed: turn.log.Failed(),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		inputs: first,
 		calls:  map[fsm.Call]Command{},
@@ -116,16 +119,22 @@ func (l *Loop) Run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		now := l.now()
-		outcome := l.turn.Take(now, l.inputs)
+		wall, steady := l.read()
+		if by := l.clock.Set(wall, steady); by != 0 {
+			l.inputs = slices.Insert(l.inputs, 0, fsm.Input(fsm.ClockSet{By: by}))
+		}
+		outcome := l.turn.Take(wall, l.inputs)
 		clear(l.inputs)
 		l.inputs, l.inline = l.inputs[:0], 0
+		now := l.now()
 		if !l.carryOut(now, outcome) {
 			return
 		}
-		if at := sooner(outcome.Deadline, l.alerts.at); at.IsZero() {
-			timer.Stop()
-		} else {
+		timer.Stop()
+		if at := outcome.Deadline; !at.IsZero() {
+			at = now.Add(min(at.Sub(wall), wallLook))
+			timer.Reset(sooner(at, l.alerts.at).Sub(now))
+		} else if at = l.alerts.at; !at.IsZero() {
 			timer.Reset(at.Sub(now))
 		}
 		if !l.wait(timer.C) {

@@ -1,0 +1,45 @@
+package fsm
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// clockSet moves along whatever waits for a span of time, when the wall clock was set:
+// retries, patience, idleness, and how long a peer is kept out. Deadlines are moments
+// of that clock, and stay. So one clock does for both, and all timers are in one order.
+func (m *Machine) clockSet(now time.Time, by time.Duration) {
+	along := func(t *time.Time) {
+		if !t.IsZero() {
+			*t = t.Add(by)
+		}
+	}
+	for _, t := range m.timers {
+		along(&t.at)
+	}
+	for _, p := range m.peers {
+		for _, x := range p.dialer.open {
+			along(&x.retry)
+			x.arm(m)
+		}
+		for _, c := range p.conns {
+			along(&c.progress)
+			along(&c.idleSince)
+			along(&c.heldSince)
+		}
+		along(&p.pace.next)
+		for i := range p.pace.hit {
+			along(&p.pace.hit[i])
+		}
+	}
+	before := now.Add(-by)
+	for _, b := range slices.SortedFunc(maps.Values(m.blamed), func(a, b *blame) int { return cmp.Compare(a.peer, b.peer) }) {
+		if b.until.After(before) {
+			along(&b.until)
+			m.save(b)
+			m.act(Shun{Peer: b.peer, Until: b.until})
+		}
+	}
+}

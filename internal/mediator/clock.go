@@ -1,0 +1,44 @@
+package mediator
+
+import "time"
+
+const (
+	// clockSlack is by how much the wall clock may differ from the time that has passed
+	// before it counts as set. What drifts adds up until then.
+	clockSlack = time.Second
+	// wallLook bounds how late a deadline is noticed when the clock was set forward
+	// while nothing else happens: timers know nothing of that.
+	wallLook = time.Minute
+)
+
+// Clock finds out when the wall clock was set, by comparing it with time that passes
+// steadily.
+type Clock struct {
+	began  bool
+	wall   time.Time
+	steady time.Duration
+}
+
+// Set takes what both show, and reports by how much the wall clock was set since the
+// last time; 0: it wasn't.
+func (c *Clock) Set(wall time.Time, steady time.Duration) time.Duration {
+	by := wall.Sub(c.wall) - (steady - c.steady)
+	if c.began && by.Abs() < clockSlack {
+		return 0
+	}
+	if !c.began {
+		by = 0
+	}
+	*c = Clock{began: true, wall: wall, steady: steady}
+	return by
+}
+
+// clocks reads both clocks. The wall's moments are without a steady part, so that
+// each is comparable with those that a journal or an application gives.
+func clocks() func() (wall time.Time, steady time.Duration) {
+	start := time.Now()
+	return func() (time.Time, time.Duration) {
+		now := time.Now()
+		return now.Round(0), now.Sub(start)
+	}
+}
