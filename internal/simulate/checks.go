@@ -30,7 +30,9 @@ func (n *node) checkAction(a fsm.Action) {
 			n.w.breaks(SyncedFirst, "%v sends %v of %x before that, and its epoch, is synced", n, f.Kind, f.Tag[:3])
 		}
 		n.checkPutOff(s)
+		n.checkPatience(s)
 	case wire.Reply:
+		n.checkPatience(s)
 		y, durable := n.log.recorded(fsm.AskedKey(fsm.Name{Dialer: to.id, Tag: f.Tag}))
 		if _, stored := n.log.payloads[s.Payload.Number]; (!durable || y.Responder != fsm.Replying || !stored && f.Size > 0) && !n.overSince(to, f.Tag) {
 			n.w.breaks(SyncedFirst, "%v sends the reply of %x before it is synced", n, f.Tag[:3])
@@ -195,7 +197,8 @@ type dials struct {
 // checkDial sees that a peer that can't be reached is dialled less and less.
 func (n *node) checkDial(to fsm.Peer) {
 	d := n.dials[to]
-	if gap := n.w.now.Sub(d.last); d.failed >= 8 && gap < n.config.RetryMax/2 && !n.rogue {
+	least := n.config.RetryMin << min(max(d.failed-1, 0), 10)
+	if gap := n.w.now.Sub(d.last); d.failed > 0 && gap < min(least, n.config.RetryMax)/2 && !n.rogue {
 		n.w.breaks(RetriesDecay, "%v dials %s again %v after %d failures", n, to, gap, d.failed)
 	}
 	d.last = n.w.now

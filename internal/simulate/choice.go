@@ -29,7 +29,9 @@ const (
 	Forgotten
 	Idled
 	DiedRecovering
+	DiedSweeping
 	ClockSet
+	ClockJumped
 	JournalLost
 	JournalSetBack
 	DialFailed
@@ -53,7 +55,7 @@ var kindNames = [kinds]string{
 	Asks: "requests", Delayed: "frames delayed", Duplicated: "frames that came again", Lost: "streams that lost all", WasReset: "streams reset",
 	Broke: "connections broken", Holed: "connections gone silent", HalfOpened: "connections half open", Forged: "frames forged", Crashed: "crashes",
 	SyncFailed: "failed syncs", DiskFull: "full disks", WayCut: "ways cut", Moved: "moves", HungUp: "hangups", Unlisted: "peers off the list",
-	Forgotten: "answers dropped", Idled: "lazy applications", DiedRecovering: "crashes in recovery", ClockSet: "clocks set", JournalLost: "journals lost",
+	Forgotten: "answers dropped", Idled: "lazy applications", DiedRecovering: "crashes in recovery", DiedSweeping: "sweeps cut short", ClockSet: "clocks set", ClockJumped: "clocks set while running", JournalLost: "journals lost",
 	JournalSetBack: "journals set back", DialFailed: "dials failed", Cancels: "cancels", Expires: "deadlines", Calls: "calls", AnswersLate: "late answers",
 	NeverAnswers: "answers that never come", Rejects: "rejections", SendsMuch: "large payloads", DiedInHand: "crashes with an event in hand",
 	Misbehaved: "frames against the rules",

@@ -41,6 +41,7 @@ type Faults struct {
 	Hangup  float64 // the operator hangs up
 	Unlist  float64 // the operator takes a peer off the list for a while
 	Forget  float64 // the operator drops an answer that waits to be fetched
+	Jump    float64 // the clock is set while it runs
 	Lazy    float64 // the application takes nothing for a while
 	Recover float64 // of a start: the process dies in recovery
 	Clock   float64 // of a start: the clock has been set
@@ -65,7 +66,7 @@ func rough() Faults {
 	return Faults{
 		Delay: 0.35, Duplicate: 0.35, Lose: 0.01, Reset: 0.01, Break: 0.01, Hole: 0.003, HalfOpen: 0.3, Forge: 0.02,
 		Crash: 0.004, Sync: 0.0005, Full: 0.001, Cut: 0.003, Move: 0.0005, Hangup: 0.002, Unlist: 0.001, Forget: 0.002, Lazy: 0.002,
-		Recover: 0.3, Clock: 0.3,
+		Recover: 0.3, Clock: 0.3, Jump: 0.001,
 		DialErr: 0.2, Cancel: 0.05, Expire: 0.05, Call: 0.1, Late: 0.1, Reject: 0.05, Large: 0.1, Fumble: 0.01,
 	}
 }

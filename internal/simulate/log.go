@@ -178,18 +178,27 @@ func (l *log) replay(record func(key, value []byte) error) error {
 	return nil
 }
 
-// sweep deletes what no record names, and returns what is named and missing.
-func (l *log) sweep(named iter.Seq[uint64]) (missing []uint64) {
-	kept := map[uint64][]byte{}
+// sweep deletes what no record names, but so many at most, and returns what is named
+// and missing, and how many are left.
+func (l *log) sweep(named iter.Seq[uint64], most int) (missing []uint64, left int) {
+	kept := map[uint64]bool{}
 	for number := range named {
-		if p, found := l.payloads[number]; found {
-			kept[number] = p
-		} else {
+		kept[number] = true
+		if _, found := l.payloads[number]; !found {
 			missing = append(missing, number)
 		}
 	}
-	l.payloads = kept
-	return missing
+	for _, number := range slices.Sorted(maps.Keys(l.payloads)) {
+		switch {
+		case kept[number]:
+		case most == 0:
+			left++
+		default:
+			most--
+			delete(l.payloads, number)
+		}
+	}
+	return missing, left
 }
 
 // number is a fresh payload number.

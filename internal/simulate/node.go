@@ -3,6 +3,7 @@ package simulate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -21,6 +22,9 @@ type node struct {
 	log   *log
 	app   *application
 	skew  time.Duration // of its clock
+
+	clocks mediator.Clock // of this life
+	jumped bool           // its clock was set since the last turn
 
 	knows    []*node // whom it lists, in order; one for each node
 	unlisted map[*node]bool
@@ -43,6 +47,7 @@ type node struct {
 	putOff   map[wire.Tag]putOff     // by a NACK, one for each exchange
 	carries  map[fsm.Stream]wire.Tag // what was last sent on a stream, one for each
 	bound    map[wire.Tag]fsm.Stream // and where, one for each exchange
+	tries    map[attempt]try         // requests and replies that were sent, one for each exchange
 	returned map[fsm.Peer]bool       // peers that came back on the list since the application last looked; one for each
 	forging  bool
 	did      []fsm.Action // in the last turn
@@ -62,7 +67,7 @@ func newNode(w *world, index int) *node {
 	n := &node{
 		w: w, index: index, id: fsm.Peer(fmt.Sprintf("n%d", index)),
 		unlisted: map[*node]bool{}, book: map[*node]uint64{}, asked: map[number]wire.Tag{},
-		dials: map[fsm.Peer]dials{}, putOff: map[wire.Tag]putOff{}, carries: map[fsm.Stream]wire.Tag{}, bound: map[wire.Tag]fsm.Stream{}, returned: map[fsm.Peer]bool{},
+		dials: map[fsm.Peer]dials{}, putOff: map[wire.Tag]putOff{}, carries: map[fsm.Stream]wire.Tag{}, bound: map[wire.Tag]fsm.Stream{}, tries: map[attempt]try{}, returned: map[fsm.Peer]bool{},
 	}
 	n.log = newLog(n)
 	n.older = n.log.copied()
@@ -115,7 +120,7 @@ func (n *node) begin() {
 	n.life++
 	n.inLife = w.dice.next(choice, 1000+uint64(n.index))
 	n.misfortune()
-	machine := n.recover()
+	machine := n.recoverTwice()
 	if machine == nil {
 		return
 	}
@@ -127,7 +132,7 @@ func (n *node) begin() {
 		n.turn.Take(n.clock(), append(n.welcome(), fsm.Tick{}))
 		w.strike(s, n.log.crashed || n.log.wrote > 0, "%v dies in recovery, %v", n, n.log.crash)
 		n.log.stop(w.dice.oneOf(s.as(amount), 2) == 0, s)
-		if machine = n.recover(); machine == nil {
+		if machine, _ = n.recover(all); machine == nil {
 			return
 		}
 		if after := n.lasting(machine); !reflect.DeepEqual(before, after) && len(before)+len(after) > 0 {
@@ -135,11 +140,14 @@ func (n *node) begin() {
 		}
 	}
 	n.turn = mediator.NewTurn(machine, n.log)
+	n.clocks, n.jumped = mediator.Clock{}, false
+	n.clocks.Set(n.clock(), w.now.Sub(w.start))
 	n.inbox, n.waking, n.tickAt, n.calls = nil, false, time.Time{}, map[fsm.Call]func(fsm.Answer){}
 	clear(n.dials)
 	clear(n.putOff)
 	clear(n.carries)
 	clear(n.bound)
+	clear(n.tries)
 	w.stamp(1, uint64(n.index), uint64(n.life))
 	w.note("%v starts, life %d", n, n.life)
 	n.app.begin()
@@ -173,19 +181,47 @@ func (n *node) lasting(m *fsm.Machine) []fsm.Summary {
 	})
 }
 
-// recover makes a machine of the log; nil when it can't be made.
-func (n *node) recover() *fsm.Machine {
+// recoverTwice recovers, and perhaps dies while it sweeps and recovers again: what it
+// then finds must be the same.
+func (n *node) recoverTwice() *fsm.Machine {
+	w, s := n.w, n.inLife.as(DiedSweeping)
+	if !w.chance(s, w.config.Faults.Recover) {
+		machine, _ := n.recover(all)
+		return machine
+	}
+	first, left := n.recover(w.dice.oneOf(s, 4))
+	if first == nil {
+		return nil
+	}
+	w.strike(s, left > 0, "%v dies while it sweeps: %d payloads are left", n, left)
+	second, _ := n.recover(all)
+	if second == nil {
+		return nil
+	}
+	if before, after := n.lasting(first), n.lasting(second); !reflect.DeepEqual(before, after) && len(before)+len(after) > 0 {
+		w.breaks(RecoversAgain, "%v recovered\n%+v, and after a crash in its sweep\n%+v", n, before, after)
+	}
+	return second
+}
+
+// all is how much a sweep deletes that isn't cut short.
+const all = math.MaxInt
+
+// recover makes a machine of the log, and sweeps so many payloads; nil when it can't
+// be made. It returns how many the sweep has left.
+func (n *node) recover(most int) (*fsm.Machine, int) {
 	restorer := fsm.Restore(n.config)
 	if err := n.log.replay(restorer.Record); err != nil {
 		n.w.breaks(KeptAndTold, "%v: replay: %v", n, err)
-		return nil
+		return nil, 0
 	}
 	machine := restorer.Done(n.clock())
-	for _, missing := range n.log.sweep(restorer.Numbers()) {
-		n.w.breaks(NothingDeletes, "%v: payload %d is named and missing", n, missing)
-		return nil
+	missing, left := n.log.sweep(restorer.Numbers(), most)
+	for _, number := range missing {
+		n.w.breaks(NothingDeletes, "%v: payload %d is named and missing", n, number)
+		return nil, 0
 	}
-	return machine
+	return machine, left
 }
 
 // post puts an input before the node, which takes it in its next turn.
@@ -246,6 +282,10 @@ func (n *node) take(inputs []fsm.Input) bool {
 			w.note("%v <- %s", n, describe(in))
 		}
 	}
+	if by := n.clocks.Set(n.clock(), w.now.Sub(w.start)); by != 0 {
+		inputs = append([]fsm.Input{fsm.ClockSet{By: by}}, inputs...)
+	}
+	n.jumped = false
 	n.log.wrote, n.log.before = 0, len(n.log.unsynced)
 	out := n.turn.Take(n.clock(), inputs)
 	n.did, n.log.fail = out.Actions, false
@@ -254,6 +294,7 @@ func (n *node) take(inputs []fsm.Input) bool {
 		return false
 	}
 	n.notePutOff(inputs, out.Actions)
+	n.noteWords(inputs)
 	died := n.log.crash
 	for i, a := range out.Actions {
 		n.checkAction(a)
@@ -290,7 +331,7 @@ func (n *node) armTick() {
 	if n.deadline.IsZero() {
 		return
 	}
-	at := w.now.Add(max(0, n.deadline.Sub(n.clock())))
+	at := w.now.Add(min(max(0, n.deadline.Sub(n.clock())), time.Minute)) // as the mediator's loop looks
 	if !n.tickAt.IsZero() && !at.Before(n.tickAt) {
 		return
 	}
@@ -301,7 +342,7 @@ func (n *node) armTick() {
 			return
 		}
 		n.tickAt = time.Time{}
-		if n.deadline.IsZero() || n.deadline.After(n.clock()) {
+		if n.deadline.IsZero() || n.deadline.After(n.clock()) && !n.jumped {
 			n.armTick() // it was put off meanwhile
 			return
 		}
@@ -312,7 +353,7 @@ func (n *node) armTick() {
 // quiet has the node do all that is there to do, and reports whether it has
 // outlived that.
 func (n *node) quiet() bool {
-	for len(n.inbox) > 0 || !n.deadline.IsZero() && !n.deadline.After(n.clock()) {
+	for len(n.inbox) > 0 || n.jumped || !n.deadline.IsZero() && !n.deadline.After(n.clock()) {
 		inputs := append(n.inbox, fsm.Tick{})
 		n.inbox = nil
 		if !n.take(inputs) {

@@ -38,6 +38,9 @@ func (n *node) misfortunes(s spot) {
 			}
 		})
 	}
+	if s := s.as(ClockJumped); w.chance(s, f.Jump) {
+		n.jump(s)
+	}
 	if s := s.as(Idled); w.chance(s, f.Lazy) {
 		w.strike(s, between, "the application of %v takes nothing", n)
 		n.app.lazyUntil = w.now.Add(w.dice.within(s, time.Minute))
@@ -120,6 +123,14 @@ func (n *node) forget(s spot) {
 		r.dropped = true
 		return
 	}
+}
+
+// jump sets the clock under the running process, which finds out in its next turn.
+func (n *node) jump(s spot) {
+	was := n.skew
+	n.skew = []time.Duration{-25 * time.Hour, -5 * time.Hour, -time.Minute, time.Minute, 5 * time.Hour}[n.w.dice.oneOf(s, 5)]
+	n.jumped = n.skew != was
+	n.w.strike(s, n.jumped && n.busy(), "the clock of %v is set while it runs: from %v to %v", n, was, n.skew)
 }
 
 // misfortune is what has become of a node's disk and clock while it was down.

@@ -37,7 +37,7 @@ const (
 	AllEnds
 	// fair
 	FairTurns
-	// checkSend, checkDial
+	// checkPutOff, checkPatience, checkDial
 	RetriesDecay
 )
 
