@@ -19,6 +19,7 @@ const (
 	Holed
 	HalfOpened
 	Forged
+	Outdated
 	Crashed
 	SyncFailed
 	DiskFull
@@ -53,7 +54,7 @@ const (
 
 var kindNames = [kinds]string{
 	Asks: "requests", Delayed: "frames delayed", Duplicated: "frames that came again", Lost: "streams that lost all", WasReset: "streams reset",
-	Broke: "connections broken", Holed: "connections gone silent", HalfOpened: "connections half open", Forged: "frames forged", Crashed: "crashes",
+	Broke: "connections broken", Holed: "connections gone silent", HalfOpened: "connections half open", Forged: "frames forged", Outdated: "frames of an old epoch", Crashed: "crashes",
 	SyncFailed: "failed syncs", DiskFull: "full disks", WayCut: "ways cut", Moved: "moves", HungUp: "hangups", Unlisted: "peers off the list",
 	Forgotten: "answers dropped", Idled: "lazy applications", DiedRecovering: "crashes in recovery", DiedSweeping: "sweeps cut short", ClockSet: "clocks set", ClockJumped: "clocks set while running", JournalLost: "journals lost",
 	JournalSetBack: "journals set back", DialFailed: "dials failed", Cancels: "cancels", Expires: "deadlines", Calls: "calls", AnswersLate: "late answers",

@@ -50,6 +50,7 @@ type node struct {
 	tries    map[attempt]try         // requests and replies that were sent, one for each exchange
 	returned map[fsm.Peer]bool       // peers that came back on the list since the application last looked; one for each
 	forging  bool
+	outdated bool         // a frame of an older epoch is let in
 	did      []fsm.Action // in the last turn
 	setBack  bool         // its journal was lost, or was set back
 	older    *log         // what was durable at some moment of before
@@ -293,8 +294,10 @@ func (n *node) take(inputs []fsm.Input) bool {
 		n.crash()
 		return false
 	}
-	n.notePutOff(inputs, out.Actions)
-	n.noteWords(inputs)
+	if !n.outdated {
+		n.notePutOff(inputs, out.Actions)
+		n.noteWords(inputs)
+	}
 	died := n.log.crash
 	for i, a := range out.Actions {
 		n.checkAction(a)

@@ -65,6 +65,59 @@ func (e *end) forge(s spot, f wire.Frame) {
 	})
 }
 
+// outdate has a frame come again, on its own stream and with that still in use, as if
+// it were of an older epoch: nothing may come of it.
+func (e *end) outdate(s spot, h *half, f wire.Frame) {
+	n, to := e.node, e.other.node
+	w, life, stream := n.w, to.life, h.other.id
+	of := fsm.Name{Dialer: n.id, Tag: f.Tag}
+	switch {
+	case f.Epoch < 2 || f.Kind == wire.Hello || f.Kind == wire.Welcome:
+		return
+	case f.Kind == wire.Reply || f.Kind == wire.Reject && f.Of == wire.OfRequest:
+		of.Dialer = to.id
+	case f.Of == wire.OfRequest || f.Of == wire.OfCancel:
+		of = fsm.Name{Dialer: to.id, Tag: to.carries[stream]}
+	case f.Of == wire.OfReply:
+		of.Tag = to.asked[number{n.id, f.Epoch, f.Seq}]
+	}
+	f.Epoch--
+	w.after(w.dice.within(s, 2*time.Second), func() {
+		if to.life == life && to.turn != nil && w.clean(n, to) {
+			to.outOfDate(s, e.other.id, stream, of, f)
+		}
+	})
+}
+
+// outOfDate lets a frame of an older epoch in, if what it is about is open here.
+func (n *node) outOfDate(s spot, conn fsm.Conn, stream fsm.Stream, of fsm.Name, f wire.Frame) {
+	w := n.w
+	if !n.quiet() {
+		return
+	}
+	h := n.half(conn, stream)
+	before, open := n.turn.Machine.Exchange(of)
+	if h == nil || h.offered != nil || h.sending || h.other.sending || !open || !before.Ended.IsZero() || of.Dialer == n.id && n.bound[of.Tag] != stream {
+		return
+	}
+	w.strike(s, true, "%v gets %s of an older epoch", n, frameText(&f))
+	all := n.turn.Machine.Exchanges()
+	n.outdated = true
+	wrote, alive := n.alone(fsm.Arrived{Conn: conn, Stream: stream, Frame: f, Payload: fsm.Payload{Hash: f.Hash, Size: int64(f.PayloadSize())}})
+	n.outdated = false
+	if !alive {
+		return
+	}
+	if after := n.turn.Machine.Exchanges(); wrote || !reflect.DeepEqual(all, after) {
+		w.breaks(OldChangesNothing, "%s, of an epoch that is over, changes what %v has:\n%+v\n%+v", frameText(&f), n, all, after)
+	}
+	for _, s := range sends(n.did) {
+		if s.Stream != stream || s.Frame.Kind != wire.Reject || s.Frame.Refusal != wire.Fenced && s.Frame.Refusal != wire.Ended {
+			w.breaks(OldChangesNothing, "%v answers %s, of an epoch that is over, with %s", n, frameText(&f), frameText(&s.Frame))
+		}
+	}
+}
+
 // forged lets a forged frame in, if it means something that is open here.
 func (n *node) forged(s spot, from *node, of fsm.Name, f wire.Frame) {
 	w := n.w

@@ -77,6 +77,9 @@ func (e *end) send(a fsm.Send) {
 	if g := s.as(Forged); w.chance(g, f.Forge) {
 		e.forge(g, a.Frame)
 	}
+	if g := s.as(Outdated); w.chance(g, f.Forge) {
+		e.outdate(g, h, a.Frame)
+	}
 	late := time.Duration(0)
 	if d := s.as(Delayed); w.chance(d, f.Delay) {
 		late = w.dice.within(d, 10*time.Second)
