@@ -1,0 +1,47 @@
+package fsm
+
+import (
+	"testing"
+	"time"
+)
+
+// All that waits for a span goes on as it was, whichever way the wall clock is set.
+func TestWhatWaitsForASpanHeedsNoClockThatIsSet(t *testing.T) {
+	for _, by := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+		n := newNode(t)
+		n.step(Listed{Peer: alice}, Listed{Peer: bob})
+		c := n.connect(alice, true)
+		n.request(1, "")
+		s := n.stream()
+		late := n.connect(bob, false) // which owes us its HELLO
+		n.arrive(late, s, request(1, ""))
+		deadlineBefore := n.ready.Deadline
+		left := deadlineBefore.Sub(n.now)
+
+		n.now = n.now.Add(by)
+		n.step(ClockSet{By: by})
+		if now := n.ready.Deadline.Sub(n.now); now != left {
+			t.Errorf("set by %v, the next is due in %v, it was in %v", by, now, left)
+		}
+		if r := n.wait(n.m.config.AckTimeout - time.Second); len(r.Actions) > 0 {
+			t.Errorf("set by %v, there is %+v too early", by, r.Actions)
+		}
+		if r := n.wait(3 * time.Second); len(r.Actions) == 0 || n.m.stats.Timeouts != 1 {
+			t.Errorf("set by %v, nothing is sent again on %d", by, c)
+		}
+	}
+}
+
+func TestAPeerIsKeptOutForAsLongWhenTheClockIsSet(t *testing.T) {
+	n, c := connectedNode(t)
+	n.step(Violated{Conn: c, Rule: "a rule"})
+	was := n.m.blamed[alice].until.Sub(n.now)
+	n.now = n.now.Add(-5 * time.Hour)
+	r := n.step(ClockSet{By: -5 * time.Hour})
+	if left := n.m.blamed[alice].until.Sub(n.now); left != was || len(r.Batch.Records) != 1 {
+		t.Fatalf("kept out for %v, not %v, and %d records are written", left, was, len(r.Batch.Records))
+	}
+	if got := r.Actions; len(got) != 1 || got[0] != (Shun{alice, n.now.Add(was)}) {
+		t.Fatalf("the network is told %+v", got)
+	}
+}
