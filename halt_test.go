@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/parley-p2p/parley"
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/journal"
 )
 
 // backup copies a closed node's journal, and returns what puts it back.
@@ -137,4 +139,42 @@ func TestOperatorForgetsAReply(t *testing.T) {
 	if err := bob.Forget(parley.ID{Dialer: alice.PeerID()}); !errors.Is(err, parley.ErrUnknown) {
 		t.Fatalf("forgetting nothing gives %v", err)
 	}
+}
+
+func TestAJournalThatContradictsItselfHaltsOnePeer(t *testing.T) {
+	alice, bob := pair(t, onDisk(t))
+	exchangeOnce(alice, bob, "one")
+	bob.stop()
+	id := alice.ask(bob, "two")
+	alice.stop()
+	j, err := journal.Open(alice.config.Dir, journal.Options{Owner: alice.PeerID().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := j.Batch()
+	b.Delete(fsm.DialerKey(fsm.Peer(bob.PeerID().Bytes())))
+	if err := errors.Join(b.Commit(true), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	alice = alice.again()
+	halted := alice.want(parley.PeerHalted)
+	if halted.Peer != bob.PeerID() || halted.ID != id || !errors.Is(halted.Err, parley.ErrContradicts) {
+		t.Fatalf("%+v came", halted)
+	}
+	if _, err := alice.Request(bob.PeerID(), bob.address, nil); !errors.Is(err, parley.ErrContradicts) {
+		t.Fatalf("a request gives %v", err)
+	}
+	if status := alice.Peers()[0]; !errors.Is(status.Halt, parley.ErrContradicts) {
+		t.Fatalf("it stands as %+v", status)
+	}
+	if err := alice.Renew(bob.PeerID()); err != nil {
+		t.Fatal(err)
+	}
+	bob = bob.again()
+	if e := bob.wantBody(parley.RequestReceived, "two"); e.ID != id {
+		t.Fatalf("after renewal %+v came", e)
+	}
+	bob.reply(id, "re: two")
+	alice.wantBody(parley.ReplyReceived, "re: two")
 }

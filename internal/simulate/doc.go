@@ -14,8 +14,8 @@
 //     fails, and nobody knows what is on disk; the disk is full for a while; journals
 //     are lost, or set back to an older state, in the runs that are about that.
 //   - The process: it dies before, in and after a commit, between two actions, while
-//     its application has an event in hand, and in recovery. Its clock is another
-//     when it returns.
+//     its application has an event in hand, in recovery and in its sweep. Its clock
+//     is another when it returns, or is set while it runs.
 //   - The application: it is slow, takes nothing for a while, answers late or never,
 //     rejects, cancels, sets deadlines, waits and gives up waiting, and asks again
 //     with the same key when it doesn't know whether its request was accepted.
@@ -34,7 +34,6 @@
 // # What is not simulated
 //
 // Pebble, libp2p and the mediator's channels: the journal, p2p and mediator packages
-// try those for real. Clocks are set only while a node is down: deadlines, which are
-// wall time, follow a clock that jumps, and Go's timers don't. A torn tail of the log
-// is a batch that isn't there. All of a machine is looked at every checkEvery turns.
+// try those for real. A torn tail of the log is a batch that isn't there. All of a
+// machine is looked at every checkEvery turns.
 package simulate
