@@ -39,11 +39,15 @@ func Shrink(ctx context.Context, c Config) (Config, *Failure) {
 	for k := Asks; k < latency; k++ { // all of a kind at once, which is most of it
 		without(slices.DeleteFunc(slices.Clone(left), func(c Choice) bool { return c.kind == k }))
 	}
-	for size := len(left) / 2; size > 0; size /= 2 {
+	for size := max(1, len(left)/2); size > 0; {
+		before := len(left)
 		for from := 0; from < len(left); {
 			if !without(slices.Concat(left[:from], left[min(from+size, len(left)):])) {
 				from += size
 			}
+		}
+		if size > 1 || len(left) == before { // what goes may be what another couldn't go without
+			size /= 2
 		}
 	}
 	c.Only = left

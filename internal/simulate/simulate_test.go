@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,20 +56,30 @@ func TestEveryFaultStrikes(t *testing.T) {
 }
 
 // TestAFailingRunIsCutDown gives a run less time than it needs: some answers come
-// late. One of the requests is enough for that.
+// late. What is left of it takes every request and fault that it has.
 func TestAFailingRunIsCutDown(t *testing.T) {
-	hasty := Config{Seed: 1, Nodes: 2, Lanes: 1, Requests: 10, Faults: Faults{Late: 1, Delay: 0.3}, Bound: time.Millisecond}
+	hasty := Config{Trace: true, Nodes: 2, Lanes: 1, Requests: 10, Faults: Faults{Late: 1, Delay: 0.3}, Bound: time.Millisecond}
+	var whole Result
 	for ; ; hasty.Seed++ {
-		if _, err := Run(t.Context(), hasty); failure(err) != nil {
+		r, err := Run(t.Context(), hasty)
+		if failure(err) != nil {
+			whole = r
 			break
 		}
 	}
 	small, why := Shrink(t.Context(), hasty)
-	if why == nil || why.Promise != AllEnds || len(small.Only) == 0 || len(small.Only) > 12 {
-		t.Fatalf("%d choices are left: %v", len(small.Only), why)
+	if why == nil || why.Promise != AllEnds || len(small.Only) == 0 || len(small.Only) >= len(whole.Choices) {
+		t.Fatalf("%d choices of %d are left: %v", len(small.Only), len(whole.Choices), why)
 	}
 	if again, err := Run(t.Context(), small); failure(err) == nil || !strings.Contains(again.Transcript, "BROKEN") {
 		t.Fatalf("the smaller run doesn't fail: %v", err)
+	}
+	for i, c := range small.Only {
+		less := small
+		less.Only = slices.Concat(small.Only[:i], small.Only[i+1:])
+		if _, err := Run(t.Context(), less); failure(err) != nil {
+			t.Errorf("it fails without %v too", c)
+		}
 	}
 }
 
