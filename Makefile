@@ -9,7 +9,7 @@ FUZZTIME    = 500000x
 COVERED     = ./internal/fsm ./internal/mediator ./internal/wire ./internal/journal .
 
 .DEFAULT_GOAL = help
-.PHONY: help build test race lint format vet staticcheck audit cover bench simulate explore mutants power crash network soak fuzz demo chaos vectors
+.PHONY: help build test race lint format vet staticcheck audit cover bench simulate explore mutants power damage crash network soak fuzz demo chaos vectors
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ mutants: ## put bugs into the code, which the suite must find: all, or a sample
 power: CUTS = 100000
 power: ## cut the power of a journal's disk CUTS times
 	go test -count 1 -timeout 2h -run PowerCuts -v ./internal/journal -cuts $(CUTS)
+
+damage: ## damage a journal's files at every byte, and refuse each operation on them
+	go test -count 1 -timeout 20m -run 'EveryKind|AnyRefused|FaultyDisk' -v ./internal/journal -everybyte
 
 crash: KILLS = 700
 crash: ## kill KILLS processes at random, and more at each named place
