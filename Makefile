@@ -20,9 +20,10 @@ build: ## build the daemon and command line into bin/
 test: ## run all tests, as the README has it
 	go test ./...
 
-# A simulation is one goroutine, and the trials are processes of their own.
+# A simulation is one goroutine, the trials are processes of their own, and the signing
+# session runs as the demonstration, under the race detector too.
 race: ## run all other tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race -timeout 25m $$(go list ./... | grep -v -e /trials/ -e /internal/simulate)
+	CGO_ENABLED=1 go test -race -timeout 25m $$(go list ./... | grep -v -e /trials/ -e /internal/simulate -e /examples/)
 
 lint: format vet staticcheck ## gofmt, go vet and staticcheck (staticcheck.conf)
 
