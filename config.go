@@ -24,6 +24,10 @@ type Config struct {
 	// ExplicitCommit: a reply or failure is given again after a crash until
 	// Commit; otherwise asking for the next event commits the one before.
 	ExplicitCommit bool
+	// ExplicitTake: events come without their Body, which Handler.Body reads, and a
+	// request counts as taken by the application, which its dialer is told, only by
+	// Handler.Take. For programs that pass events on to others.
+	ExplicitTake bool
 	// Logger takes what the handler logs; never a payload or a key.
 	// Default slog.Default().
 	Logger *slog.Logger

@@ -2,6 +2,7 @@ package parley
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/parley-p2p/parley/identity"
@@ -135,6 +136,18 @@ func (h *Handler) lookOrNothing(at func(*fsm.Machine)) {
 	if err := h.look(at); err != nil && !errors.Is(err, ErrClosed) {
 		h.log.Error("looking at the exchanges failed", "error", err)
 	}
+}
+
+// Healthy returns why nothing can be exchanged any more: ErrClosed, or ErrJournal
+// when nothing can be stored. Nil: all is well.
+func (h *Handler) Healthy() error {
+	if h.isClosed() {
+		return ErrClosed
+	}
+	if err := h.journal.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	return nil
 }
 
 // Disconnect closes all connections with a peer. What is open resumes on the next.

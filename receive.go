@@ -138,6 +138,32 @@ func (h *Handler) Commit(id ID) error {
 	return public(err, id.Dialer, id)
 }
 
+// Take says that the application has a request which it was told of: see
+// Config.ExplicitTake. It returns once its dialer may be told so; of what isn't open
+// any more it says nothing. Error: ErrClosed.
+func (h *Handler) Take(id ID) error {
+	return h.pass(fsm.Taken{Name: nameOf(id)})
+}
+
+// Body reads the request of an exchange that a peer made and that is unanswered, or
+// the reply to one made here, until it is committed. Errors: ErrUnknown when there is
+// no such message, or no longer; ErrClosed, ErrDamaged.
+func (h *Handler) Body(id ID) ([]byte, error) {
+	var p fsm.Payload
+	var found bool
+	if err := h.look(func(m *fsm.Machine) { p, found = m.Message(nameOf(id)) }); err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, public(fsm.ErrUnknown, id.Dialer, id)
+	}
+	body, err := h.body(fsm.Delivery{Payload: p})
+	if errors.Is(err, journal.ErrNoPayload) {
+		return nil, public(fsm.ErrUnknown, id.Dialer, id) // it ended meanwhile
+	}
+	return body, err
+}
+
 // commitLast commits what was given before. It joins the next sync and isn't
 // waited for.
 func (h *Handler) commitLast() {
@@ -162,7 +188,7 @@ func (h *Handler) given(d fsm.Delivery) (Event, bool) {
 
 // isNews notes that the application has a delivery. False: it has no need of it.
 func (h *Handler) isNews(d fsm.Delivery) bool {
-	h.tell(fsm.Taken{Name: d.Name})
+	h.taken(d)
 	if _, unread := h.unread[d.Name]; unread && d.Kind == fsm.RequestAbandoned {
 		delete(h.unread, d.Name)
 		return false
@@ -170,9 +196,26 @@ func (h *Handler) isNews(d fsm.Delivery) bool {
 	return !d.Kind.Ends() || !h.early.take(d.Name) // else committed before it was taken: it isn't told again
 }
 
+// taken tells the machine that there is room for the next delivery and, unless
+// that is done explicitly, that the application has this one.
+func (h *Handler) taken(d fsm.Delivery) {
+	switch {
+	case !h.config.ExplicitTake:
+		h.tell(fsm.Taken{Name: d.Name})
+	case d.Kind == fsm.RequestAbandoned:
+		h.tell(fsm.Taken{Name: d.Name}) // of the request, if it wasn't
+		h.tell(fsm.Taken{Name: d.Name})
+	default:
+		h.tell(fsm.Taken{})
+	}
+}
+
 // read makes the event of a delivery, with the request or reply.
 func (h *Handler) read(d fsm.Delivery) (Event, bool) {
 	e := eventOf(d)
+	if h.config.ExplicitTake {
+		return e, true
+	}
 	var err error
 	e.Body, err = h.body(d)
 	switch {

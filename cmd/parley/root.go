@@ -58,7 +58,12 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newDemo(), newJournal(), newSimulate(), newDemoMember())
+	root.PersistentFlags().String("dir", "", "the node's directory (PARLEY_DIR; by default parley in the user's configuration)")
+	root.AddCommand(
+		newInit(), newRun(), newID(), newConfig(), newPeers(),
+		newRequest(), newReply(), newReject(), newInbox(), newExchanges(), newStatus(),
+		newJournal(), newSimulate(), newDemo(), newDemoMember(), newVersion(),
+	)
 	return root
 }
 

@@ -72,6 +72,18 @@ func (m *Machine) Exchange(name Name) (Summary, bool) {
 	return Summary{}, false
 }
 
+// Message returns the payload that the application has yet to do with: an unanswered
+// request, or a reply whose exchange isn't committed.
+func (m *Machine) Message(name Name) (Payload, bool) {
+	if y := m.got[name]; y != nil && (y.state == Stored || y.state == Delivered) {
+		return y.payload, true
+	}
+	if x := m.made[name.Tag]; x != nil && x.outcome == Answered && name.Dialer == m.config.Self {
+		return x.reply, true
+	}
+	return Payload{}, false
+}
+
 // HasEnded reports whether an exchange that a peer made is over here, by its number.
 func (m *Machine) HasEnded(dialer Peer, epoch, seq uint64) bool {
 	p := m.peers[dialer]

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+func newExchanges() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exchanges",
+		Short: "Look at exchanges, and end them",
+		Args:  noArguments,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newExchangesLs(), newExchangesShow(), newExchangesCancel())
+	return cmd
+}
+
+func newExchangesLs() *cobra.Command {
+	cmd := withJSON(&cobra.Command{
+		Use:   "ls",
+		Short: "List the exchanges that are open, and what each waits for",
+		Args:  noArguments,
+	})
+	peer := cmd.Flags().String("peer", "", "only with this peer")
+	lane := cmd.Flags().String("lane", "", "only of lanes that begin so")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		got, err := c.ListExchanges(cmd.Context(), &v1.ListExchangesRequest{Peer: *peer, LanePrefix: *lane})
+		if err != nil {
+			return said(err)
+		}
+		return show(cmd, got, func(out io.Writer) error {
+			var rows [][]string
+			for _, x := range got.Exchanges {
+				way := "from"
+				if x.MadeHere {
+					way = "to"
+				}
+				rows = append(rows, []string{tag(x.Id), way, or(x.Name, x.Peer), or(x.Lane, "-"), ago(x.Made), x.State, x.Waiting})
+			}
+			return table(out, "no exchange is open", "ID WAY PEER LANE MADE STATE WAITS-FOR", rows)
+		})
+	}
+	return cmd
+}
+
+func newExchangesShow() *cobra.Command {
+	return withJSON(&cobra.Command{
+		Use:   "show ID",
+		Short: "Show an exchange, open or ended",
+		Args:  oneArgument("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			x, err := c.GetExchange(cmd.Context(), &v1.GetExchangeRequest{Id: args[0]})
+			if err != nil {
+				return said(err)
+			}
+			return show(cmd, x, func(out io.Writer) error {
+				return table(out, "", "EXCHANGE "+x.Id, [][]string{
+					{"peer", or(x.Name, x.Peer)}, {"made here", fmt.Sprint(x.MadeHere)}, {"lane", or(x.Lane, "-")}, {"key", or(x.Key, "-")},
+					{"state", x.State}, {"waits for", x.Waiting}, {"made", ago(x.Made)}, {"deadline", ago(x.Deadline)}, {"ended", ago(x.Ended)},
+					{"request", fmt.Sprint(x.RequestSize, " bytes")}, {"reply", fmt.Sprint(x.ReplySize, " bytes")}, {"reason", or(x.Reason, "-")},
+					{"failures", fmt.Sprint(x.Failures)}, {"next attempt", ago(x.Retry)},
+				})
+			})
+		},
+	})
+}
+
+func newExchangesCancel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID",
+		Short: "End an exchange that was made here",
+		Args:  oneArgument("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			_, err = c.Cancel(cmd.Context(), &v1.CancelRequest{Id: args[0]})
+			return said(err)
+		},
+	}
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+func newReply() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "reply ID [TEXT | -]",
+		Short:   "Answer a peer's request",
+		Long:    "Answer a request of the inbox. When the command ends well the reply is on disk, and is\nsent until the peer has it.",
+		Example: "  parley reply 3f9c 'half past nine'\n  parley reply 3f9c --file signature.bin",
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	file := cmd.Flags().String("file", "", "the reply is in this file")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		body, err := message(args[1:], *file, cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		_, err = c.Reply(cmd.Context(), &v1.ReplyRequest{Id: args[0], Body: body})
+		return said(err)
+	}
+	return cmd
+}

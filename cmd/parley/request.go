@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+	"github.com/parley-p2p/parley/proto/parley/v1/parleyv1connect"
+)
+
+func newRequest() *cobra.Command {
+	cmd := withJSON(&cobra.Command{
+		Use:   "request PEER [TEXT | -]",
+		Short: "Make a request to a peer",
+		Long: `Make a request and print its exchange's ID; with --wait, wait for the reply and print
+that. The request is on disk then: it goes on whatever happens to this command, which
+may be given again with the same --key.`,
+		Example: "  parley request bob 'what time is it?' --wait\n  parley request bob --file nonces.bin --lane program-7 --key nonces-7",
+		Args:    cobra.RangeArgs(1, 2),
+	})
+	var (
+		file, lane, key, address string
+		deadline, timeout        time.Duration
+		wait                     bool
+	)
+	f := cmd.Flags()
+	f.StringVar(&file, "file", "", "the message is in this file")
+	f.StringVar(&lane, "lane", "", "requests of one lane are exchanged one after the other")
+	f.StringVar(&key, "key", "", "makes the request idempotent: the same key is the same exchange")
+	f.StringVar(&address, "address", "", "where to dial the peer; by default, as the allow list says")
+	f.DurationVar(&deadline, "deadline", 0, "after so long it ends as expired; 0: never")
+	f.BoolVar(&wait, "wait", false, "wait for the reply, print and commit it")
+	f.DurationVar(&timeout, "timeout", 0, "how long to wait; 0: until it ends")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		body, err := message(args[1:], file, cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		c, err := client(cmd)
+		if err != nil {
+			return err
+		}
+		m := &v1.Message{Peer: args[0], Body: body, Lane: lane, Key: key, Address: address}
+		if deadline > 0 {
+			m.Deadline = timestamppb.New(time.Now().Add(deadline))
+		}
+		sent, err := c.Send(cmd.Context(), &v1.SendRequest{Messages: []*v1.Message{m}})
+		if err != nil {
+			return said(err)
+		}
+		if !wait {
+			return show(cmd, sent, func(out io.Writer) error {
+				_, err := fmt.Fprintln(out, sent.Ids[0])
+				return err
+			})
+		}
+		return awaitOutcome(cmd, c, sent.Ids[0], timeout)
+	}
+	return cmd
+}
+
+// message is what a command sends: its argument, a file or what it is given to read.
+func message(args []string, file string, in io.Reader) ([]byte, error) {
+	switch {
+	case file != "" && len(args) > 0:
+		return nil, usageError{errors.New("give the message as an argument or as --file, not both")}
+	case file != "":
+		return os.ReadFile(file)
+	case len(args) == 0:
+		return nil, usageError{errors.New("the message is missing: give it as an argument, as --file FILE, or as - to read it")}
+	case args[0] == "-":
+		return io.ReadAll(in)
+	default:
+		return []byte(args[0]), nil
+	}
+}
+
+// awaitOutcome waits for an exchange's end, prints it, and only then commits it.
+func awaitOutcome(cmd *cobra.Command, c parleyv1connect.NodeClient, id string, timeout time.Duration) error {
+	began := time.Now()
+	for {
+		length := 30 * time.Second
+		if timeout > 0 {
+			length = min(length, max(0, timeout-time.Since(began)))
+		}
+		e, err := c.Wait(cmd.Context(), &v1.WaitRequest{Id: id, Wait: durationpb.New(length)})
+		if connect.CodeOf(err) == connect.CodeDeadlineExceeded && err != nil && (timeout == 0 || time.Since(began) < timeout) {
+			continue
+		}
+		if err != nil {
+			return said(err)
+		}
+		err = show(cmd, e, func(out io.Writer) error {
+			if e.Outcome != "answered" {
+				return nil
+			}
+			_, err := out.Write(e.Body)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := c.Commit(cmd.Context(), &v1.CommitRequest{Ids: []string{id}}); err != nil {
+			return said(err)
+		}
+		if e.Outcome != "answered" {
+			return fmt.Errorf("%s was %s%s", id, e.Outcome, because(e.Reason))
+		}
+		return nil
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+func newStatus() *cobra.Command {
+	return withJSON(&cobra.Command{
+		Use:   "status",
+		Short: "Say how the node does",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			s, err := c.Status(cmd.Context(), &v1.StatusRequest{})
+			if err != nil {
+				return said(err)
+			}
+			return show(cmd, s, func(out io.Writer) error {
+				fmt.Fprintf(out, "%s\n  listens on   %s\n  started      %s, version %s\n  exchanges    %d made here, %d of peers\n  inbox        %d\n",
+					s.PeerId, strings.Join(s.Addresses, ", "), ago(s.Started), s.Version, s.ExchangesMade, s.ExchangesAsked, s.Inbox)
+				if s.Trouble != "" {
+					fmt.Fprintf(out, "  trouble      %s\n", s.Trouble)
+				}
+				for _, p := range s.Peers {
+					fmt.Fprintf(out, "  %-11s  %s\n", or(p.Name, tag("/"+p.Id)), standing(p))
+				}
+				return nil
+			})
+		},
+	})
+}

@@ -1,0 +1,114 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/parley-p2p/parley"
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+// exchange reads an exchange's ID: whole, or as much of its digits as tells it from
+// all others that are open.
+func (n *Node) exchange(text string) (parley.ID, error) {
+	if strings.Contains(text, "/") {
+		id, err := parley.ParseID(text)
+		if err != nil {
+			return parley.ID{}, invalid(fmt.Errorf("id: %w", err))
+		}
+		return id, nil
+	}
+	if text == "" {
+		return parley.ID{}, invalid(errors.New("id: is missing: give an exchange's ID, or the beginning of its digits"))
+	}
+	var found []parley.ID
+	for _, x := range n.handler.Exchanges() {
+		if _, tag, _ := strings.Cut(x.ID.String(), "/"); strings.HasPrefix(tag, strings.ToLower(text)) {
+			found = append(found, x.ID)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return parley.ID{}, failure(fmt.Errorf("id: no open exchange begins with %q: %w", text, parley.ErrUnknown))
+	default:
+		return parley.ID{}, invalid(fmt.Errorf("id: %d open exchanges begin with %q: write more of it", len(found), text))
+	}
+}
+
+// ListExchanges implements the call.
+func (n *Node) ListExchanges(_ context.Context, r *v1.ListExchangesRequest) (*v1.ListExchangesResponse, error) {
+	response := &v1.ListExchangesResponse{}
+	for _, x := range n.handler.Exchanges() {
+		if r.Peer != "" {
+			peer, err := n.find(r.Peer)
+			if err != nil {
+				return nil, invalid(fmt.Errorf("peer: %w", err))
+			}
+			if peer != x.Peer {
+				continue
+			}
+		}
+		if strings.HasPrefix(x.Lane, r.LanePrefix) {
+			response.Exchanges = append(response.Exchanges, n.exchangeOf(x))
+		}
+	}
+	return response, nil
+}
+
+// GetExchange implements the call.
+func (n *Node) GetExchange(_ context.Context, r *v1.GetExchangeRequest) (*v1.Exchange, error) {
+	id, err := n.exchange(r.Id)
+	if err != nil {
+		return nil, err
+	}
+	x, err := n.handler.Exchange(id)
+	if err != nil {
+		return nil, failure(err)
+	}
+	return n.exchangeOf(x), nil
+}
+
+// Forget implements the call.
+func (n *Node) Forget(_ context.Context, r *v1.ForgetRequest) (*v1.ForgetResponse, error) {
+	id, err := n.exchange(r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.ForgetResponse{}, failure(n.handler.Forget(id))
+}
+
+func (n *Node) exchangeOf(x parley.Exchange) *v1.Exchange {
+	return &v1.Exchange{
+		Id: x.ID.String(), Peer: x.Peer.String(), Name: n.name(x.Peer), MadeHere: x.Dialer, State: x.State, Lane: x.Lane, Key: x.Key,
+		Made: moment(x.Made), Ended: moment(x.Ended), Deadline: moment(x.Deadline),
+		RequestSize: size(x.RequestSize), ReplySize: size(x.ReplySize), Reason: x.Reason,
+		Acknowledged: x.Acknowledged, Taken: x.Taken, PossiblySeen: x.PossiblySeen,
+		Failures: count(x.Failures), Retry: moment(x.Retry), Waiting: explain(x),
+	}
+}
+
+// explain says what an exchange waits for.
+func explain(x parley.Exchange) string {
+	switch {
+	case !x.Ended.IsZero() && x.Dialer:
+		return "it has ended: " + x.State
+	case !x.Ended.IsZero():
+		return "it has ended here: " + x.State + ", and its dialer is being told"
+	case !x.Dialer && x.Taken:
+		return "an answer of this node's application, which has it"
+	case !x.Dialer:
+		return "this node's application, which hasn't taken it"
+	case x.Acknowledged && x.Taken:
+		return "an answer of the peer's application, which has it"
+	case x.Acknowledged:
+		return "the peer's application: its node has it, and its application hasn't taken it"
+	case x.Failures > 0:
+		return fmt.Sprintf("the peer's node: %d attempts have failed", x.Failures)
+	default:
+		return "the peer's node"
+	}
+}

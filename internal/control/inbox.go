@@ -1,0 +1,132 @@
+package control
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/parley-p2p/parley"
+)
+
+// maxNotices is how many notices are kept, the latest.
+const maxNotices = 1024
+
+// inbox holds what the handler has told, without bodies, until somebody is done
+// with it, so that many clients can read it, each from where it likes. Each event
+// has a place, which grows: over restarts too, since a run begins beyond all places
+// of the runs before.
+type inbox struct {
+	mu      sync.Mutex
+	events  []held // by place; at most Config.MaxOpen requests, MaxQueued outcomes, as many abandonments as requests and maxNotices
+	last    uint64 // the place given last
+	notices int
+	came    chan struct{} // closed at the next event, and made anew
+}
+
+// held is an event that nobody is done with.
+type held struct {
+	parley.Event
+	place uint64
+	given bool // to a client in this run
+}
+
+// newInbox makes the inbox of a run. Run numbers grow with each start of the node.
+func newInbox(run uint64) *inbox {
+	return &inbox{last: run << 32, came: make(chan struct{})}
+}
+
+// put adds an event. What it makes void goes: a request that was abandoned.
+func (b *inbox) put(e parley.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e.Kind == parley.RequestAbandoned && !b.remove(e.ID) {
+		return // it was answered, or nobody here was told of it
+	}
+	if e.Kind.Priority() {
+		b.makeRoom()
+	}
+	b.last++
+	b.events = append(b.events, held{Event: e, place: b.last})
+	close(b.came)
+	b.came = make(chan struct{})
+}
+
+// makeRoom lets go of the oldest notice where there are too many.
+func (b *inbox) makeRoom() {
+	if b.notices < maxNotices {
+		b.notices++
+		return
+	}
+	oldest := slices.IndexFunc(b.events, func(e held) bool { return e.Kind.Priority() })
+	b.events = slices.Delete(b.events, oldest, oldest+1)
+}
+
+// done takes out what is told of an exchange.
+func (b *inbox) done(id parley.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.remove(id)
+}
+
+// remove takes out what is told of an exchange, and reports whether a client had
+// been given it.
+func (b *inbox) remove(id parley.ID) (given bool) {
+	b.events = slices.DeleteFunc(b.events, func(e held) bool {
+		if e.Kind.Priority() || e.ID != id {
+			return false
+		}
+		given = given || e.given
+		return true
+	})
+	return given
+}
+
+// filter is what a client wants.
+type filter struct {
+	after          uint64
+	lanePrefix     string
+	withoutNotices bool
+}
+
+func (f filter) wants(e held) bool {
+	if e.Kind.Priority() {
+		return !f.withoutNotices
+	}
+	return strings.HasPrefix(e.Lane, f.lanePrefix)
+}
+
+// take gives up to so many events, in order of their places, that a client wants,
+// and notes that it has them. With none it gives what is closed when more come.
+func (b *inbox) take(f filter, most int) (events []held, more <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	from, _ := slices.BinarySearchFunc(b.events, f.after+1, func(e held, place uint64) int {
+		return int(int64(e.place) - int64(place))
+	})
+	for i := from; i < len(b.events) && len(events) < most; i++ {
+		if e := &b.events[i]; f.wants(*e) {
+			events = append(events, *e)
+			e.given = true
+		}
+	}
+	return events, b.came
+}
+
+// find gives the outcome of an exchange, if it is there, and else what is closed when
+// more comes.
+func (b *inbox) find(id parley.ID) (e held, found bool, more <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.events, func(e held) bool { return !e.Kind.Priority() && e.ID == id })
+	if i < 0 {
+		return held{}, false, b.came
+	}
+	return b.events[i], true, nil
+}
+
+// standing is how many events are held, and the place of the latest there was.
+func (b *inbox) standing() (count int, last uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.events), b.last
+}

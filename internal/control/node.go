@@ -1,0 +1,84 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/parley-p2p/parley"
+	"github.com/parley-p2p/parley/allowlist"
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+// Node serves a handler's local API. Its methods may be called by many goroutines at
+// once.
+type Node struct {
+	handler *parley.Handler
+	options Options
+	started time.Time
+	inbox   *inbox
+}
+
+// Options are what a Node needs besides the handler.
+type Options struct {
+	AllowList *allowlist.List
+	// AllowListFile is where changes of the allow list are written.
+	AllowListFile string
+	// Directory is the node's, to be told to whoever asks.
+	Directory string
+	Version   string
+	// Run is the number of this run of the node, greater than those before.
+	Run uint64
+	// MaxMessageSize is the handler's, in bytes.
+	MaxMessageSize int64
+}
+
+// New makes the API of a handler, which was made with ExplicitCommit and
+// ExplicitTake, and whose events nobody else receives.
+func New(h *parley.Handler, o Options) *Node {
+	return &Node{handler: h, options: o, started: time.Now(), inbox: newInbox(o.Run)}
+}
+
+// Run fills the inbox until the context or the handler ends; what it returns then
+// is nil.
+func (n *Node) Run(ctx context.Context) error {
+	for {
+		e, err := n.handler.Receive(ctx)
+		switch {
+		case errors.Is(err, parley.ErrClosed) || ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		n.inbox.put(e)
+	}
+}
+
+// Status implements the call.
+func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, error) {
+	inbox, last := n.inbox.standing()
+	s := &v1.StatusResponse{
+		PeerId: n.handler.PeerID().String(), Addresses: n.handler.Addresses(), Version: n.options.Version,
+		Started: moment(n.started), Directory: n.options.Directory, Inbox: count(inbox), Last: last,
+		Peers: n.peers(), Counters: counters(n.handler.Stats()),
+	}
+	for _, e := range n.handler.Exchanges() {
+		if e.Dialer {
+			s.ExchangesMade++
+		} else {
+			s.ExchangesAsked++
+		}
+	}
+	if err := n.options.AllowList.Trouble(); err != nil {
+		s.Trouble = err.Error()
+	}
+	return s, nil
+}
+
+func counters(s parley.Stats) *v1.Counters {
+	return &v1.Counters{
+		Requests: s.Requests, Replies: s.Replies, Answered: s.Answered, Rejected: s.Rejected, Expired: s.Expired, Cancelled: s.Cancelled,
+		Resends: s.Resends, Dials: s.Dials, Redials: s.Redials, Nacks: s.Nacks, NacksSent: s.NacksSent, Timeouts: s.Timeouts,
+		Violations: s.Violations, Syncs: s.Syncs,
+	}
+}

@@ -1,0 +1,149 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"connectrpc.com/connect"
+
+	"github.com/parley-p2p/parley"
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+const (
+	defaultEvents = 100
+	maxEvents     = 1000
+	// maxBodies bounds the bodies in one answer, in bytes, unless one alone has more.
+	maxBodies = 4 << 20
+)
+
+// Receive implements the call.
+func (n *Node) Receive(ctx context.Context, r *v1.ReceiveRequest) (*v1.ReceiveResponse, error) {
+	length, err := waiting(r.Wait, 0)
+	if err != nil {
+		return nil, err
+	}
+	most := defaultEvents
+	if r.Max > maxEvents {
+		return nil, invalid(fmt.Errorf("max: %d, want at most %d", r.Max, maxEvents))
+	} else if r.Max > 0 {
+		most = int(r.Max)
+	}
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	f := filter{after: r.After, lanePrefix: r.LanePrefix, withoutNotices: r.WithoutNotices}
+	response := &v1.ReceiveResponse{Last: r.After}
+	for {
+		events, more := n.inbox.take(f, most)
+		for size := 0; len(events) > 0; events = events[1:] {
+			if size += n.sizeOf(events[0]); size > maxBodies && len(response.Events) > 0 && !r.WithoutBody {
+				return response, nil
+			}
+			e, err := n.give(events[0], !r.WithoutBody)
+			if err != nil {
+				return nil, err
+			}
+			response.Last = events[0].place
+			if e != nil {
+				response.Events = append(response.Events, e)
+			}
+		}
+		f.after = response.Last
+		if len(response.Events) > 0 {
+			return response, nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return response, nil
+		}
+	}
+}
+
+// Follow implements the call.
+func (n *Node) Follow(ctx context.Context, r *v1.FollowRequest, to *connect.ServerStream[v1.Event]) error {
+	f := filter{after: r.After, lanePrefix: r.LanePrefix, withoutNotices: r.WithoutNotices}
+	return n.follow(ctx, f, !r.WithoutBody, to.Send)
+}
+
+// follow gives events until the context ends, or they can't be given.
+func (n *Node) follow(ctx context.Context, f filter, withBody bool, give func(*v1.Event) error) error {
+	for {
+		events, more := n.inbox.take(f, 1)
+		if len(events) == 0 {
+			select {
+			case <-more:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		f.after = events[0].place
+		e, err := n.give(events[0], withBody)
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			continue
+		}
+		if err := give(e); err != nil {
+			return err
+		}
+	}
+}
+
+// give makes the event that a client is given, which counts as taking a request. Nil:
+// somebody was done with it meanwhile.
+func (n *Node) give(h held, withBody bool) (*v1.Event, error) {
+	e, err := n.event(h, withBody)
+	if connect.CodeOf(err) == connect.CodeNotFound && err != nil {
+		return nil, nil
+	}
+	if err == nil && h.Kind == parley.RequestReceived {
+		err = failure(n.handler.Take(h.ID))
+	}
+	return e, err
+}
+
+// Commit implements the call.
+func (n *Node) Commit(_ context.Context, r *v1.CommitRequest) (*v1.CommitResponse, error) {
+	for i, text := range r.Ids {
+		id, err := n.exchange(text)
+		if err != nil {
+			return nil, fmt.Errorf("ids[%d]: %w", i, err)
+		}
+		if err := n.handler.Commit(id); err != nil {
+			return nil, failure(err)
+		}
+		n.inbox.done(id)
+	}
+	return &v1.CommitResponse{}, nil
+}
+
+// Reply implements the call.
+func (n *Node) Reply(_ context.Context, r *v1.ReplyRequest) (*v1.ReplyResponse, error) {
+	id, err := n.exchange(r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.ReplyResponse{}, n.answered(id, n.handler.Reply(id, r.Body))
+}
+
+// Reject implements the call.
+func (n *Node) Reject(_ context.Context, r *v1.RejectRequest) (*v1.RejectResponse, error) {
+	id, err := n.exchange(r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.RejectResponse{}, n.answered(id, n.handler.Reject(id, r.Reason))
+}
+
+// answered takes a request that was answered out of the inbox; also one that had
+// been answered before, or that is no more.
+func (n *Node) answered(id parley.ID, err error) error {
+	if err == nil || errors.Is(err, parley.ErrAnswered) {
+		n.inbox.done(id)
+	}
+	return failure(err)
+}
