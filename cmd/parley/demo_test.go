@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"charm.land/lipgloss/v2"
+	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
 	"github.com/parley-p2p/parley/examples/committee"
@@ -29,7 +30,19 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	os.Setenv("GORACE", "halt_on_error=1")
-	goleak.VerifyTestMain(m)
+	testscript.Main(withoutLeaks{m}, map[string]func(){"parley": main})
+}
+
+// withoutLeaks are tests after which no goroutine may be left.
+type withoutLeaks struct{ *testing.M }
+
+func (m withoutLeaks) Run() int {
+	code := m.M.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 func demo(t *testing.T, args ...string) (output string, err error) {
