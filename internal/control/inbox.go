@@ -8,19 +8,25 @@ import (
 	"github.com/parley-p2p/parley"
 )
 
-// maxNotices is how many notices are kept, the latest.
-const maxNotices = 1024
+const (
+	// maxNotices is how many notices are kept, the latest.
+	maxNotices = 1024
+	// maxAbandonments is likewise of requests that their dialers gave up. Who isn't
+	// told of one learns it when he answers.
+	maxAbandonments = 4096
+)
 
 // inbox holds what the handler has told, without bodies, until somebody is done
 // with it, so that many clients can read it, each from where it likes. Each event
 // has a place, which grows: over restarts too, since a run begins beyond all places
 // of the runs before.
 type inbox struct {
-	mu      sync.Mutex
-	events  []held // by place; at most Config.MaxOpen requests, MaxQueued outcomes, as many abandonments as requests and maxNotices
-	last    uint64 // the place given last
-	notices int
-	came    chan struct{} // closed at the next event, and made anew
+	mu     sync.Mutex
+	events []held        // by place; at most Config.MaxOpen requests, MaxQueued outcomes, maxAbandonments and maxNotices
+	last   uint64        // the place given last
+	came   chan struct{} // closed at the next event, and made anew
+
+	notices, abandonments int // among the events
 }
 
 // held is an event that nobody is done with.
@@ -42,8 +48,11 @@ func (b *inbox) put(e parley.Event) {
 	if e.Kind == parley.RequestAbandoned && !b.remove(e.ID) {
 		return // it was answered, or nobody here was told of it
 	}
-	if e.Kind.Priority() {
-		b.makeRoom()
+	switch {
+	case e.Kind.Priority():
+		b.makeRoom(&b.notices, maxNotices, isNotice)
+	case e.Kind == parley.RequestAbandoned:
+		b.makeRoom(&b.abandonments, maxAbandonments, isAbandonment)
 	}
 	b.last++
 	b.events = append(b.events, held{Event: e, place: b.last})
@@ -51,15 +60,20 @@ func (b *inbox) put(e parley.Event) {
 	b.came = make(chan struct{})
 }
 
-// makeRoom lets go of the oldest notice where there are too many.
-func (b *inbox) makeRoom() {
-	if b.notices < maxNotices {
-		b.notices++
+// makeRoom counts one more of a kind, and lets go of the oldest where there are as
+// many as may be.
+func (b *inbox) makeRoom(count *int, most int, ofKind func(held) bool) {
+	if *count < most {
+		*count++
 		return
 	}
-	oldest := slices.IndexFunc(b.events, func(e held) bool { return e.Kind.Priority() })
+	oldest := slices.IndexFunc(b.events, ofKind)
 	b.events = slices.Delete(b.events, oldest, oldest+1)
 }
+
+func isNotice(e held) bool { return e.Kind.Priority() }
+
+func isAbandonment(e held) bool { return e.Kind == parley.RequestAbandoned }
 
 // done takes out what is told of an exchange.
 func (b *inbox) done(id parley.ID) {
@@ -76,6 +90,9 @@ func (b *inbox) remove(id parley.ID) (given bool) {
 			return false
 		}
 		given = given || e.given
+		if isAbandonment(e) {
+			b.abandonments--
+		}
 		return true
 	})
 	return given
@@ -112,8 +129,8 @@ func (b *inbox) take(f filter, most int) (events []held, more <-chan struct{}) {
 	return events, b.came
 }
 
-// find gives the outcome of an exchange, if it is there, and else what is closed when
-// more comes.
+// find gives the outcome of an exchange, if it is there, and notes that a client has
+// it; and else what is closed when more comes.
 func (b *inbox) find(id parley.ID) (e held, found bool, more <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,7 +138,9 @@ func (b *inbox) find(id parley.ID) (e held, found bool, more <-chan struct{}) {
 	if i < 0 {
 		return held{}, false, b.came
 	}
-	return b.events[i], true, nil
+	e = b.events[i]
+	b.events[i].given = true
+	return e, true, nil
 }
 
 // standing is how many events are held, and the place of the latest there was.

@@ -152,6 +152,51 @@ func TestAnEventStaysUntilSomebodyIsDoneWithIt(t *testing.T) {
 	}
 }
 
+func TestAnOutcomeThatWasWaitedForIsMarkedTheSecondTime(t *testing.T) {
+	a, b := pair(t)
+	id := a.send(t, "", "question")
+	b.next(t, 0)
+	if _, err := b.client.Reply(t.Context(), &v1.ReplyRequest{Id: id}); err != nil {
+		t.Fatal(err)
+	}
+	for _, again := range []bool{false, true} {
+		e, err := a.client.Wait(t.Context(), &v1.WaitRequest{Id: id, Wait: durationpb.New(time.Minute)})
+		if err != nil || e.Redelivered != again {
+			t.Errorf("it is marked: %v, want %v (%v)", e.GetRedelivered(), again, err)
+		}
+	}
+	if e := a.next(t, 0); !e.Redelivered {
+		t.Error("what was waited for comes unmarked")
+	}
+}
+
+// An event can go between the look into the inbox and the giving.
+func TestWhatIsGoneHidesNothingAfterIt(t *testing.T) {
+	a, b := pair(t)
+	gone := parley.ID{Dialer: a.handler.PeerID(), Tag: [16]byte{1}}
+	b.inbox.put(parley.Event{Kind: parley.RequestReceived, ID: gone, Peer: a.handler.PeerID()})
+	id := a.send(t, "", "question")
+	for held := 0; held < 2; held, _ = b.inbox.standing() {
+		time.Sleep(time.Millisecond) // a poll of a real exchange
+	}
+	if e := b.next(t, 0); e.Id != id {
+		t.Errorf("after what is gone comes %v", e)
+	}
+}
+
+func TestAbandonmentsDontHeapUp(t *testing.T) {
+	box := newInbox(1)
+	for i := range 2 * maxAbandonments {
+		id := parley.ID{Tag: [16]byte{byte(i), byte(i >> 8), 1}}
+		box.put(parley.Event{Kind: parley.RequestReceived, ID: id})
+		box.take(filter{after: box.last - 1}, 1)
+		box.put(parley.Event{Kind: parley.RequestAbandoned, ID: id})
+	}
+	if held, last := box.standing(); held != maxAbandonments || last != 1<<32+4*maxAbandonments {
+		t.Errorf("%d events are held, the last at %d", held, last)
+	}
+}
+
 func TestARequestCountsAsTakenOnceAClientHasIt(t *testing.T) {
 	a, b := pair(t)
 	id := a.send(t, "", "question")

@@ -36,6 +36,7 @@ func (n *Node) Receive(ctx context.Context, r *v1.ReceiveRequest) (*v1.ReceiveRe
 	response := &v1.ReceiveResponse{Last: r.After}
 	for {
 		events, more := n.inbox.take(f, most)
+		gone := len(events) > 0
 		for size := 0; len(events) > 0; events = events[1:] {
 			if size += n.sizeOf(events[0]); size > maxBodies && len(response.Events) > 0 && !r.WithoutBody {
 				return response, nil
@@ -52,6 +53,9 @@ func (n *Node) Receive(ctx context.Context, r *v1.ReceiveRequest) (*v1.ReceiveRe
 		f.after = response.Last
 		if len(response.Events) > 0 {
 			return response, nil
+		}
+		if gone {
+			continue // what was there somebody is done with; there may be more after it
 		}
 		select {
 		case <-more:
