@@ -1,0 +1,223 @@
+package clients
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// sources is the folder of the clients.
+const sources = "../../clients"
+
+// language is one in which there is a client.
+type language struct {
+	name  string
+	needs []string
+	// program is how the client is run, before its arguments.
+	program func() ([]string, error)
+}
+
+var languages = []language{
+	{"curl", []string{"sh", "curl", "awk"}, func() ([]string, error) { return script("sh", "curl", "exchange.sh") }},
+	{"python", []string{"python3"}, func() ([]string, error) { return script("python3", "python", "tick.py") }},
+	{"rust", []string{"cargo"}, func() ([]string, error) {
+		program, err := rustTick()
+		return []string{program}, err
+	}},
+}
+
+func script(runs string, path ...string) ([]string, error) {
+	path = append([]string{sources}, path...)
+	absolute, err := filepath.Abs(filepath.Join(path...))
+	return []string{runs, absolute}, err
+}
+
+// couple is two daemons, and the clients at work with them.
+type couple struct {
+	t       *testing.T
+	dir     string
+	daemons [2]*daemon
+	pairs   []*pair
+}
+
+// pair is a client that asks at the first daemon, and one that answers at the second.
+type pair struct {
+	lane             string
+	jobs             int
+	asker, answerer  *process
+	asked, answering string // their ledgers
+}
+
+func newCouple(t *testing.T) *couple {
+	t.Helper()
+	c := &couple{t: t, dir: shortDir(t)}
+	for i, name := range []string{"a", "b"} {
+		c.daemons[i] = newDaemon(t, c.dir, name)
+		c.daemons[i].start()
+	}
+	a, b := c.daemons[0], c.daemons[1]
+	a.await()
+	b.await()
+	a.list(b.id, "b", b.address)
+	b.list(a.id, "a", a.address)
+	return c
+}
+
+// work has a language ask, and another answer.
+func (c *couple) work(asks, answers language, jobs int) {
+	c.t.Helper()
+	p := &pair{lane: asks.name + "-" + answers.name, jobs: jobs}
+	p.asked, p.answering = filepath.Join(c.dir, p.lane+".asked"), filepath.Join(c.dir, p.lane+".answered")
+	p.asker = c.client(asks, p.lane+"-asker", c.daemons[0].socket(), p.asked, "ask", "b", p.lane, fmt.Sprint(jobs))
+	p.answerer = c.client(answers, p.lane+"-answerer", c.daemons[1].socket(), p.answering, "answer", p.lane)
+	p.asker.start()
+	p.answerer.start()
+	c.pairs = append(c.pairs, p)
+}
+
+func (c *couple) client(l language, name string, args ...string) *process {
+	c.t.Helper()
+	need(c.t, l.needs...)
+	program, err := l.program()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &process{t: c.t, name: name, dir: c.dir, path: program[0], args: append(program[1:], args...)}
+}
+
+// progress is how long the ledgers are together, and whether the askers have ended.
+func (c *couple) progress() (bytes int64, done bool) {
+	c.t.Helper()
+	done = true
+	for _, p := range c.pairs {
+		for _, path := range []string{p.asked, p.answering} {
+			if file, err := os.Stat(path); err == nil {
+				bytes += file.Size()
+			}
+		}
+		done = p.asker.finished() && done
+		if p.answerer.finished() {
+			c.t.Fatalf("%s has ended", p.answerer.name)
+		}
+	}
+	for _, d := range c.daemons {
+		if d.finished() {
+			c.t.Fatalf("daemon %s has ended", d.name)
+		}
+	}
+	return bytes, done
+}
+
+// advance waits until the ledgers have grown by so much, or all is done.
+func (c *couple) advance(by int64) (done bool) {
+	c.t.Helper()
+	begun, done := c.progress()
+	last, moved := begun, time.Now()
+	for !done {
+		now, over := c.progress()
+		if over || now >= begun+by {
+			return over
+		}
+		if now != last {
+			last, moved = now, time.Now()
+		} else if time.Since(moved) > patience {
+			c.t.Fatalf("nothing has moved for %v; the ledgers have %d bytes", patience, now)
+		}
+		time.Sleep(time.Millisecond) // a poll of real processes
+	}
+	return true
+}
+
+// end kills who is left, which must have been running.
+func (c *couple) end() {
+	c.t.Helper()
+	for _, p := range c.pairs {
+		p.answerer.kill()
+	}
+	for _, d := range c.daemons {
+		d.kill()
+	}
+}
+
+func TestEachLanguageAsksEachOther(t *testing.T) {
+	for _, asks := range languages {
+		for _, answers := range languages {
+			t.Run(asks.name+" asks "+answers.name, func(t *testing.T) {
+				need(t, append(asks.needs, answers.needs...)...)
+				c := newCouple(t)
+				c.work(asks, answers, 3)
+				c.advance(1 << 40)
+				c.end()
+				c.audit()
+			})
+		}
+	}
+}
+
+// bytesOfAnExchange is about what it adds to both ledgers.
+const bytesOfAnExchange = 750
+
+// Whoever it is, no more is lost than what he hadn't told anybody yet.
+func TestKilledDaemonsLoseNothingOfAnyClient(t *testing.T) {
+	var there []language
+	for _, l := range languages {
+		t.Run(l.name, func(t *testing.T) {
+			need(t, l.needs...)
+			there = append(there, l)
+		})
+	}
+	if len(there) == 0 {
+		t.Skip("no client's language is installed")
+	}
+	c := newCouple(t)
+	for i, l := range there {
+		c.work(l, there[(i+1)%len(there)], (*exchanges+i)/len(there))
+	}
+	begun, random := time.Now(), rand.New(rand.NewPCG(*seed, 0))
+	for !c.pause(random) {
+		victim := c.victim(random)
+		if victim.finished() {
+			continue
+		}
+		victim.kill()
+		victim.start()
+	}
+	took := time.Since(begun)
+	c.end()
+	c.audit()
+	daemons, clients := c.killed()
+	t.Logf("%d exchanges in %.1f s; daemons were killed %d times, clients %d times", *exchanges, took.Seconds(), daemons, clients)
+}
+
+// pause waits for the moment of the next kill, one time in four before its victim has
+// recovered, or until all is done.
+func (c *couple) pause(random *rand.Rand) (done bool) {
+	c.t.Helper()
+	if random.IntN(4) > 0 {
+		done = c.advance(random.Int64N(2 * int64(*every) * bytesOfAnExchange * 4 / 3))
+	}
+	time.Sleep(time.Duration(random.Int64N(int64(50 * time.Millisecond)))) // chance, on which nothing depends
+	return done
+}
+
+// victim is a daemon, or one time in five a client.
+func (c *couple) victim(random *rand.Rand) *process {
+	if random.IntN(5) > 0 {
+		return c.daemons[random.IntN(2)].process
+	}
+	p := c.pairs[random.IntN(len(c.pairs))]
+	return []*process{p.asker, p.answerer}[random.IntN(2)]
+}
+
+func (c *couple) killed() (daemons, clients int) {
+	for _, d := range c.daemons {
+		daemons += d.killed - 1 // the last was its end
+	}
+	for _, p := range c.pairs {
+		clients += p.asker.killed + p.answerer.killed - 1
+	}
+	return daemons, clients
+}
