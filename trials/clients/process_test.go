@@ -37,6 +37,9 @@ func (p *process) start() {
 	defer said.Close()
 	p.Cmd = exec.CommandContext(p.t.Context(), p.path, p.args...)
 	p.Stdout, p.Stderr = said, said
+	if _, err := p.StdinPipe(); err != nil { // to some its end is the word to stop
+		p.t.Fatal(err)
+	}
 	p.Env = append(os.Environ(), "TMPDIR="+p.dir, "PYTHONDONTWRITEBYTECODE=1")
 	if err := p.Start(); err != nil {
 		p.t.Fatal(err)
