@@ -23,7 +23,7 @@ class Ledger:
     """Lines of a word, an exchange and a text. A torn one, after a crash, never was."""
 
     def __init__(self, path):
-        self.effects, self.done = {}, set()
+        self.asked, self.effects, self.done = {}, {}, set()
         self._file = open(path, "ab+")
         self._file.seek(0)
         whole = self._file.read().rpartition(b"\n")[0]
@@ -39,7 +39,9 @@ class Ledger:
         self._learn(word, exchange, text)
 
     def _learn(self, word, exchange, text):
-        if word == "effect":
+        if word == "asked":
+            self.asked[text] = exchange
+        elif word == "effect":
             self.effects[exchange] = text
         elif word == "done":
             self.done.add(exchange)
@@ -91,15 +93,17 @@ class Asker(Worker):
         self.open = set()
 
     def ask(self):
-        """Asks as far ahead as it may. After a crash it asks again, from the first: by
-        their keys these are the same exchanges as before."""
+        """Asks as far ahead as it may. After a crash it asks again for all that isn't
+        done: by their keys these are the same exchanges as before."""
         self.open -= self.ledger.done
         while self.next <= self.count and len(self.open) < AHEAD:
             job = f"{self.lane} {self.next}"
+            if self.ledger.asked.get(job) in self.ledger.done:
+                self.next += 1
+                continue
             exchange = self.node.request(self.peer, job.encode(), lane=f"{self.lane}/{self.next % AHEAD}", key=job)
             self.ledger.note("asked", exchange, job)
-            if exchange not in self.ledger.done:
-                self.open.add(exchange)
+            self.open.add(exchange)
             self.next += 1
 
     def effect(self, event):

@@ -125,16 +125,28 @@ func (g *gathering) size() int64 {
 	return 0
 }
 
-// sign lets the committee sign, and kills the Python member or its daemon so often.
+// signing reports whether the Python member has consumed nonces for what it hasn't
+// signed yet, as far as its file says.
+func (g *gathering) signing() bool {
+	content, err := os.ReadFile(g.state(len(g.members)))
+	return err == nil && strings.Count(string(content), "nonce consumed") > strings.Count(string(content), "partial signed")
+}
+
+// sign lets the committee sign, and kills the Python member or its daemon so often,
+// the member first amid its signing.
 func (g *gathering) sign(kills int) {
 	g.t.Helper()
 	for _, p := range append(g.members, g.daemon.process, g.python) {
 		p.start()
 	}
 	random := rand.New(rand.NewPCG(*seed, 0))
-	last, moved, next := int64(0), time.Now(), random.Int64N(4000)
+	last, moved, next, amid := int64(0), time.Now(), random.Int64N(4000), false
 	for !g.done() {
 		switch size := g.size(); {
+		case kills > 0 && !amid && g.signing():
+			amid = true
+			g.python.kill()
+			g.python.start()
 		case kills > 0 && size >= next:
 			victim := []*process{g.python, g.daemon.process}[random.IntN(2)]
 			victim.kill()

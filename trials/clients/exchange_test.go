@@ -160,21 +160,30 @@ func TestEachLanguageAsksEachOther(t *testing.T) {
 // bytesOfAnExchange is about what it adds to both ledgers.
 const bytesOfAnExchange = 750
 
+// mix is who asks whom amid the kills, for how many of the exchanges. A shell starts
+// several processes for each, so that it has fewer.
+var mix = []struct {
+	asks, answers, eighths int // languages, by their places
+}{{0, 1, 1}, {2, 0, 1}, {1, 2, 3}, {2, 1, 3}}
+
 // Whoever it is, no more is lost than what he hadn't told anybody yet.
 func TestKilledDaemonsLoseNothingOfAnyClient(t *testing.T) {
-	var there []language
-	for _, l := range languages {
+	there := map[int]bool{}
+	for i, l := range languages {
 		t.Run(l.name, func(t *testing.T) {
 			need(t, l.needs...)
-			there = append(there, l)
+			there[i] = true
 		})
 	}
-	if len(there) == 0 {
-		t.Skip("no client's language is installed")
+	c, made := newCouple(t), 0
+	for _, m := range mix {
+		if jobs := (*exchanges*m.eighths + 7) / 8; there[m.asks] && there[m.answers] {
+			c.work(languages[m.asks], languages[m.answers], jobs)
+			made += jobs
+		}
 	}
-	c := newCouple(t)
-	for i, l := range there {
-		c.work(l, there[(i+1)%len(there)], (*exchanges+i)/len(there))
+	if made == 0 {
+		t.Skip("of curl, python3 and cargo there aren't two")
 	}
 	begun, random := time.Now(), rand.New(rand.NewPCG(*seed, 0))
 	for !c.pause(random) {
@@ -189,7 +198,7 @@ func TestKilledDaemonsLoseNothingOfAnyClient(t *testing.T) {
 	c.end()
 	c.audit()
 	daemons, clients := c.killed()
-	t.Logf("%d exchanges in %.1f s; daemons were killed %d times, clients %d times", *exchanges, took.Seconds(), daemons, clients)
+	t.Logf("%d exchanges in %.1f s; daemons were killed %d times, clients %d times", made, took.Seconds(), daemons, clients)
 }
 
 // pause waits for the moment of the next kill, one time in four before its victim has

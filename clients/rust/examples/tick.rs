@@ -22,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(2); // when there is nothing to do
 /// Lines of a word, an exchange and a text. A torn one, after a crash, never was.
 struct Ledger {
     file: File,
+    asked: HashMap<String, String>, // exchanges by their texts
     effects: HashMap<String, String>,
     done: HashSet<String>,
 }
@@ -33,7 +34,7 @@ impl Ledger {
         file.read_to_string(&mut content)?;
         let whole = content.rfind('\n').map_or(0, |end| end + 1);
         file.set_len(whole as u64)?;
-        let mut ledger = Ledger { file, effects: HashMap::new(), done: HashSet::new() };
+        let mut ledger = Ledger { file, asked: HashMap::new(), effects: HashMap::new(), done: HashSet::new() };
         for line in content[..whole].lines() {
             let mut parts = line.splitn(3, '\t');
             let mut next = || parts.next().unwrap_or_default();
@@ -51,6 +52,7 @@ impl Ledger {
 
     fn learn(&mut self, word: &str, exchange: &str, text: &str) {
         match word {
+            "asked" => drop(self.asked.insert(text.to_string(), exchange.to_string())),
             "effect" => drop(self.effects.insert(exchange.to_string(), text.to_string())),
             "done" => drop(self.done.insert(exchange.to_string())),
             _ => {}
@@ -107,20 +109,22 @@ impl Worker {
         Ok(worked)
     }
 
-    /// Asks as far ahead as it may. After a crash it asks again, from the first: by
-    /// their keys these are the same exchanges as before.
+    /// Asks as far ahead as it may. After a crash it asks again for all that isn't
+    /// done: by their keys these are the same exchanges as before.
     fn ask(&mut self) -> Result<(), Stop> {
         let Part::Ask { peer, lane, count, next, open } = &mut self.part else { return Ok(()) };
         open.retain(|exchange| !self.ledger.done.contains(exchange));
         while *next <= *count && (open.len() as u64) < AHEAD {
             let job = format!("{lane} {next}");
+            if self.ledger.asked.get(&job).is_some_and(|exchange| self.ledger.done.contains(exchange)) {
+                *next += 1;
+                continue;
+            }
             let of = format!("{lane}/{}", *next % AHEAD);
             let message = Message { peer, body: job.as_bytes(), lane: &of, key: &job, ..Message::default() };
             let exchange = self.node.request(&message)?;
             self.ledger.note("asked", &exchange, &job)?;
-            if !self.ledger.done.contains(&exchange) {
-                open.insert(exchange);
-            }
+            open.insert(exchange);
             *next += 1;
         }
         Ok(())
