@@ -14,6 +14,9 @@ const (
 	// maxAbandonments is likewise of requests that their dialers gave up. Who isn't
 	// told of one learns it when he answers.
 	maxAbandonments = 4096
+	// maxEarly is how many exchanges are kept of which a client was done before their
+	// events came. Few are on their way at a time.
+	maxEarly = 1024
 )
 
 // inbox holds what the handler has told, without bodies, until somebody is done
@@ -27,6 +30,8 @@ type inbox struct {
 	came   chan struct{} // closed at the next event, and made anew
 
 	notices, abandonments int // among the events
+
+	early []parley.ID // done with when nothing was told of them yet; at most maxEarly, the latest
 }
 
 // held is an event that nobody is done with.
@@ -47,6 +52,10 @@ func (b *inbox) put(e parley.Event) {
 	defer b.mu.Unlock()
 	if e.Kind == parley.RequestAbandoned && !b.remove(e.ID) {
 		return // it was answered, or nobody here was told of it
+	}
+	// A request that was answered and is possibly seen is asked anew.
+	if slices.Contains(b.early, e.ID) && !e.Kind.Priority() && !e.PossiblySeen {
+		return
 	}
 	switch {
 	case e.Kind.Priority():
@@ -75,11 +84,20 @@ func isNotice(e held) bool { return e.Kind.Priority() }
 
 func isAbandonment(e held) bool { return e.Kind == parley.RequestAbandoned }
 
-// done takes out what is told of an exchange.
+// done takes out what is told of an exchange, and what is on its way here: a client
+// that has an event of an earlier run can be quicker than the same event in this one.
 func (b *inbox) done(id parley.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	before := len(b.events)
 	b.remove(id)
+	if len(b.events) < before || slices.Contains(b.early, id) {
+		return
+	}
+	if len(b.early) == maxEarly {
+		b.early = slices.Delete(b.early, 0, 1)
+	}
+	b.early = append(b.early, id)
 }
 
 // remove takes out what is told of an exchange, and reports whether a client had

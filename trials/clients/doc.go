@@ -12,4 +12,5 @@
 //     and now and then the programs, are killed at any moment. -exchanges says how
 //     many exchanges there are to be, -every how many come on each kill
 //   - committee_test.go: a signing session with a member in Python
+//   - manual_test.go: the examples of docs/api.md
 package clients

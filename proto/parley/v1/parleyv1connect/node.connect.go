@@ -88,7 +88,7 @@ type NodeClient interface {
 	Send(context.Context, *v1.SendRequest) (*v1.SendResponse, error)
 	// Wait waits until an exchange made here has ended, and gives its outcome without
 	// committing it. When the time is over first, code DEADLINE_EXCEEDED comes and the
-	// exchange goes on. (readonly)
+	// exchange goes on.
 	Wait(context.Context, *v1.WaitRequest) (*v1.Event, error)
 	// Cancel ends an exchange made here; the event that it is cancelled follows.
 	Cancel(context.Context, *v1.CancelRequest) (*v1.CancelResponse, error)
@@ -447,7 +447,7 @@ type NodeHandler interface {
 	Send(context.Context, *v1.SendRequest) (*v1.SendResponse, error)
 	// Wait waits until an exchange made here has ended, and gives its outcome without
 	// committing it. When the time is over first, code DEADLINE_EXCEEDED comes and the
-	// exchange goes on. (readonly)
+	// exchange goes on.
 	Wait(context.Context, *v1.WaitRequest) (*v1.Event, error)
 	// Cancel ends an exchange made here; the event that it is cancelled follows.
 	Cancel(context.Context, *v1.CancelRequest) (*v1.CancelResponse, error)
