@@ -16,8 +16,9 @@ A program that ticks asks its node, looks whether anything came, and never waits
 
 Every call may raise Down: the node can't be reached, or went away amid the call,
 which may or may not have had its effect. Make the call again: a request that has a
-key is the same exchange then, and all others do nothing the second time. What the
-node doesn't want raises Refused.
+key is the same exchange then, and all others do no harm the second time. What the
+node doesn't want raises Refused; of an answer, status 409 says that it is over: the
+peer has one, or gave the request up.
 
 Events come again, to a new Parley or after the node was started anew, until they are
 done with. So a program stores the effect of an event together with its ID, and looks

@@ -50,7 +50,9 @@ class Ledger:
 class Worker:
     def __init__(self, node, ledger):
         self.node, self.ledger = node, ledger
-        self.owed = {}  # what the node hasn't been told yet: by exchange, how to tell it
+        # What the node hasn't been told yet, or was told in a run that was ended before
+        # it noted so: by exchange, how to tell it.
+        self.owed = {exchange: self.ending(exchange) for exchange in ledger.effects if exchange not in ledger.done}
 
     def tick(self):
         """Does all that can be done now; says whether there was anything."""
@@ -79,7 +81,7 @@ class Worker:
         try:
             tell()
         except Refused as err:
-            if err.status != 409:  # of a request: its dialer gave it up
+            if err.status != 409:  # it is over: an answer that is there, or isn't wanted any more
                 raise
         del self.owed[exchange]
         self.ledger.note("done", exchange)

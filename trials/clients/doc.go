@@ -12,5 +12,6 @@
 //     and now and then the programs, are killed at any moment. -exchanges says how
 //     many exchanges there are to be, -every how many come on each kill
 //   - committee_test.go: a signing session with a member in Python
+//   - call_test.go: every call of the clients in Python and Rust
 //   - manual_test.go: the examples of docs/api.md
 package clients

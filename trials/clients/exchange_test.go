@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -124,11 +125,30 @@ func (c *couple) advance(by int64) (done bool) {
 		if now != last {
 			last, moved = now, time.Now()
 		} else if time.Since(moved) > patience {
+			c.tell()
 			c.t.Fatalf("nothing has moved for %v; the ledgers have %d bytes", patience, now)
 		}
 		time.Sleep(time.Millisecond) // a poll of real processes
 	}
 	return true
+}
+
+// tell says how things stand, for when they stand still.
+func (c *couple) tell() {
+	for _, d := range c.daemons {
+		for _, command := range [][]string{{"status"}, {"exchanges", "ls"}, {"inbox"}} {
+			text, err := exec.Command(d.path, append(command, "--dir", d.directory)...).CombinedOutput()
+			c.t.Logf("%s of %s (%v):\n%s", command[0], d.name, err, text[:min(len(text), 4096)])
+		}
+		text, err := os.ReadFile(d.said())
+		c.t.Logf("the log of %s ends (%v):\n%s", d.name, err, text[max(0, len(text)-2048):])
+	}
+	for _, p := range c.pairs {
+		for _, path := range []string{p.asked, p.answering} {
+			text, err := os.ReadFile(path)
+			c.t.Logf("%s ends (%v):\n%s", filepath.Base(path), err, text[max(0, len(text)-512):])
+		}
+	}
 }
 
 // end kills who is left, which must have been running.

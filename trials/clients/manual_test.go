@@ -15,9 +15,8 @@ import (
 // paste it.
 func TestTheExamplesOfTheManual(t *testing.T) {
 	need(t, "sh", "curl")
-	dir, tcp := shortDir(t), freeAddress(t)
+	dir := shortDir(t)
 	alice, bob := newDaemon(t, dir, "alice"), newDaemon(t, dir, "bob")
-	alice.args = append(alice.args, "--set", "api.tcp="+tcp)
 	for _, d := range [][2]*daemon{{alice, bob}, {bob, alice}} {
 		listed(t, d[0], d[1])
 		d[0].start()
@@ -27,7 +26,7 @@ func TestTheExamplesOfTheManual(t *testing.T) {
 	script := "set -eu\ncurl() { command curl --silent --show-error --fail-with-body --max-time 60 \"$@\"; }\n" + examples(t)
 	c := exec.CommandContext(t.Context(), "sh", "-c", script)
 	c.Dir = dir
-	c.Env = append(os.Environ(), "tcp="+tcp, "PATH="+filepath.Dir(alice.path)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	c.Env = append(os.Environ(), "tcp="+alice.api, "PATH="+filepath.Dir(alice.path)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	text, err := c.CombinedOutput()
 	said := string(text)
 	if err != nil {

@@ -94,6 +94,7 @@ func (p *process) fail() {
 type daemon struct {
 	*process
 	id, address, directory string
+	api                    string // its TCP address
 }
 
 // newDaemon makes a node that listens at the same place in each of its lives, and
@@ -104,7 +105,7 @@ func newDaemon(t testing.TB, dir, name string) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{directory: filepath.Join(dir, name), address: freeAddress(t)}
+	d := &daemon{directory: filepath.Join(dir, name), address: freeAddress(t), api: freeAddress(t)}
 	text, err := exec.Command(program, "init", "--dir", d.directory, "--listen", d.address).CombinedOutput()
 	if err != nil {
 		t.Fatalf("init: %v: %s", err, text)
@@ -112,6 +113,7 @@ func newDaemon(t testing.TB, dir, name string) *daemon {
 	d.id, _, _ = strings.Cut(string(text), "\n")
 	d.process = &process{t: t, name: name, path: program, dir: dir, args: []string{
 		"run", "--dir", d.directory, "--set", "timeouts.retry_max=200ms", "--set", "timeouts.poll_max=200ms", "--set", "log.level=warn",
+		"--set", "api.tcp=" + d.api,
 		"--set", "gate.arrivals_per_second_per_ip=1000", "--set", "gate.handshakes_per_second=1000",
 	}}
 	return d

@@ -70,7 +70,9 @@ struct Worker {
     node: Client,
     ledger: Ledger,
     part: Part,
-    owed: Vec<String>, // exchanges that the node hasn't been told are done with
+    /// Exchanges that the node hasn't been told are done with; or it was, in a run that
+    /// was ended before it noted so.
+    owed: Vec<String>,
 }
 
 /// Why a tick has ended early.
@@ -182,7 +184,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => return Err("want SOCKET LEDGER ask PEER LANE COUNT, or SOCKET LEDGER answer LANE".into()),
     };
     let node = Client::unix(socket).lanes(lane).without_notices();
-    let mut worker = Worker { node, ledger: Ledger::open(ledger)?, part, owed: Vec::new() };
+    let ledger = Ledger::open(ledger)?;
+    let owed = ledger.effects.keys().filter(|exchange| !ledger.done.contains(*exchange)).cloned().collect();
+    let mut worker = Worker { node, ledger, part, owed };
     while !worker.finished() {
         match worker.tick() {
             Ok(true) => {}

@@ -23,8 +23,9 @@
 //!
 //! Every call may give [`Error::Down`]: the node can't be reached, or went away amid
 //! the call, which may or may not have had its effect. Make the call again: a request
-//! that has a key is the same exchange then, and all others do nothing the second
-//! time. What the node doesn't want gives [`Error::Refused`].
+//! that has a key is the same exchange then, and all others do no harm the second
+//! time. What the node doesn't want gives [`Error::Refused`]; of an answer, status 409
+//! says that it is over: the peer has one, or gave the request up.
 //!
 //! Events come again, to a new `Client` or after the node was started anew, until they
 //! are done with. So a program stores the effect of an event together with its ID, and

@@ -103,7 +103,8 @@ type NodeClient interface {
 	// again. It returns once that is on disk.
 	Commit(context.Context, *v1.CommitRequest) (*v1.CommitResponse, error)
 	// Reply answers a request. When it returns the reply is on disk, and is sent until
-	// its dialer has it. Giving the same reply again does nothing.
+	// its dialer has it. Giving the same reply again does nothing, or is a
+	// FAILED_PRECONDITION once its dialer has it.
 	Reply(context.Context, *v1.ReplyRequest) (*v1.ReplyResponse, error)
 	// Reject refuses a request for good.
 	Reject(context.Context, *v1.RejectRequest) (*v1.RejectResponse, error)
@@ -462,7 +463,8 @@ type NodeHandler interface {
 	// again. It returns once that is on disk.
 	Commit(context.Context, *v1.CommitRequest) (*v1.CommitResponse, error)
 	// Reply answers a request. When it returns the reply is on disk, and is sent until
-	// its dialer has it. Giving the same reply again does nothing.
+	// its dialer has it. Giving the same reply again does nothing, or is a
+	// FAILED_PRECONDITION once its dialer has it.
 	Reply(context.Context, *v1.ReplyRequest) (*v1.ReplyResponse, error)
 	// Reject refuses a request for good.
 	Reject(context.Context, *v1.RejectRequest) (*v1.RejectResponse, error)
