@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -179,6 +180,50 @@ func TestEachLanguageAsksEachOther(t *testing.T) {
 
 // bytesOfAnExchange is about what it adds to both ledgers.
 const bytesOfAnExchange = 750
+
+// A client can die after its node was told that an event is done with, and before it
+// has noted so: the event won't come again.
+func TestAClientThatDidntNoteWhatItToldGoesOn(t *testing.T) {
+	for i, l := range languages {
+		t.Run(l.name, func(t *testing.T) {
+			answers := languages[(i+1)%len(languages)]
+			need(t, append(l.needs, answers.needs...)...)
+			c := newCouple(t)
+			c.work(l, answers, 3)
+			c.advance(1 << 40)
+			p := c.pairs[0]
+			p.answerer.kill()
+			for _, path := range []string{p.asked, p.answering} {
+				forget(t, path, "done")
+			}
+			p.jobs = 5
+			p.asker.args[len(p.asker.args)-1] = "5"
+			p.asker.start()
+			p.answerer.start()
+			c.advance(1 << 40)
+			c.end()
+			c.audit()
+		})
+	}
+}
+
+// forget takes the lines of a word out of a ledger.
+func forget(t *testing.T, path, word string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left strings.Builder
+	for line := range strings.Lines(string(content)) {
+		if !strings.HasPrefix(line, word+"\t") {
+			left.WriteString(line)
+		}
+	}
+	if err := os.WriteFile(path, []byte(left.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // mix is who asks whom amid the kills, for how many of the exchanges. A shell starts
 // several processes for each, so that it has fewer.

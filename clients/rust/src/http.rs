@@ -238,7 +238,10 @@ mod tests {
 
     #[test]
     fn chunks_are_put_together() {
-        let a = answer_to(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nParley-Seq: 7\r\n\r\n4;x=y\r\nhalf\r\n5\r\n past\r\n0\r\nT: x\r\n\r\n").unwrap();
+        let a = answer_to(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nParley-Seq: 7\r\n\r\n4;x=y\r\nhalf\r\n5\r\n past\r\n0\r\nT: x\r\n\r\n",
+        )
+        .unwrap();
         assert_eq!((a.status, a.header("parley-seq"), a.body.as_slice()), (200, "7", b"half past".as_slice()));
     }
 
