@@ -240,15 +240,15 @@ func TestKilledDaemonsLoseNothingOfAnyClient(t *testing.T) {
 			there[i] = true
 		})
 	}
+	if len(there) < 2 {
+		t.Skip("of curl, python3 and cargo there aren't two")
+	}
 	c, made := newCouple(t), 0
 	for _, m := range mix {
 		if jobs := (*exchanges*m.eighths + 7) / 8; there[m.asks] && there[m.answers] {
 			c.work(languages[m.asks], languages[m.answers], jobs)
 			made += jobs
 		}
-	}
-	if made == 0 {
-		t.Skip("of curl, python3 and cargo there aren't two")
 	}
 	begun, random := time.Now(), rand.New(rand.NewPCG(*seed, 0))
 	for !c.pause(random) {
