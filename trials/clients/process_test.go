@@ -121,17 +121,19 @@ func newDaemon(t testing.TB, dir, name string) *daemon {
 
 func (d *daemon) socket() string { return filepath.Join(d.directory, "parley.sock") }
 
-// await waits until the daemon serves its socket.
+// await waits until the daemon serves its socket, and the API's TCP address.
 func (d *daemon) await() {
 	d.t.Helper()
-	for until := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) { // a poll of a real process
-		c, err := net.Dial("unix", d.socket())
-		if err == nil {
-			c.Close()
-			return
-		}
-		if d.finished() || time.Now().After(until) {
-			d.t.Fatalf("%s doesn't serve: %v", d.name, err)
+	for network, address := range map[string]string{"unix": d.socket(), "tcp": d.api} {
+		for until := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) { // a poll of a real process
+			c, err := net.Dial(network, address)
+			if err == nil {
+				c.Close()
+				break
+			}
+			if d.finished() || time.Now().After(until) {
+				d.t.Fatalf("%s doesn't serve: %v", d.name, err)
+			}
 		}
 	}
 }
