@@ -9,7 +9,7 @@ FUZZTIME    = 500000x
 COVERED     = ./internal/fsm ./internal/mediator ./internal/wire ./internal/journal .
 
 .DEFAULT_GOAL = help
-.PHONY: help build test race lint format vet staticcheck audit cover bench simulate explore mutants power damage crash network soak fuzz demo chaos vectors
+.PHONY: help build test race lint format vet staticcheck audit cover bench simulate explore mutants power damage crash network clients generate soak fuzz demo chaos vectors
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,13 @@ crash: ## kill KILLS processes at random, and more at each named place
 
 network: ## try nodes on networks at their worst (Linux, as root)
 	go test -count 1 -timeout 1h -v ./trials/network -crossings 1000 -exchanges 200 -points-for 45s
+
+clients: EXCHANGES = 1000
+clients: ## have curl, Python and Rust work with daemons that are killed
+	go test -count 1 -timeout 1h -v ./trials/clients -exchanges $(EXCHANGES) -every 20
+
+generate: ## write the code of proto/parley/v1 anew
+	go run github.com/bufbuild/buf/cmd/buf@v1.75.0 generate --path proto/parley/v1
 
 soak: FOR = 1h
 soak: ## let nodes work FOR an hour, and see whether anything grows
