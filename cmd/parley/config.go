@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/parley-p2p/parley/internal/programs"
 	"github.com/parley-p2p/parley/internal/settings"
 )
 
@@ -30,7 +31,15 @@ func newConfigCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, _, err := n.settings(cmd); err != nil {
+			s, _, err := n.settings(cmd)
+			if err != nil {
+				return err
+			}
+			answering, err := runnable(s)
+			if err == nil {
+				err = programs.Check(answering, n.dir)
+			}
+			if err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s can be used\n", n.path(settings.File))
@@ -49,7 +58,7 @@ func newConfigView() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, all, err := n.settings(cmd)
+			s, all, err := n.settings(cmd)
 			if err != nil {
 				return err
 			}
@@ -57,6 +66,11 @@ func newConfigView() *cobra.Command {
 			for _, s := range all {
 				rows = append(rows, []string{s.Name, valueText(s.Value), s.From, s.Doc})
 			}
+			answering, err := runnable(s)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, programRows(answering, n.path(settings.File))...)
 			return table(cmd.OutOrStdout(), "", "SETTING VALUE SET-BY MEANING", rows)
 		},
 	}

@@ -61,7 +61,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().String("dir", "", "the node's directory (PARLEY_DIR; by default parley in the user's configuration)")
 	root.AddCommand(
 		newInit(), newRun(), newID(), newConfig(), newPeers(),
-		newRequest(), newReply(), newReject(), newInbox(), newExchanges(), newStatus(),
+		newRequest(), newReply(), newReject(), newInbox(), newExchanges(), newDeadLetters(), newStatus(),
 		newJournal(), newSimulate(), newDemo(), newDemoMember(), newVersion(),
 	)
 	return root

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,17 +22,28 @@ import (
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/internal/control"
 	"github.com/parley-p2p/parley/internal/durable"
+	"github.com/parley-p2p/parley/internal/programs"
 	"github.com/parley-p2p/parley/internal/settings"
 )
 
 func newRun() *cobra.Command {
+	var execute string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the node, in the foreground",
 		Long: `Run the node until it is told to stop, by an interrupt or SIGTERM. What is open then
 goes on at the next start. SIGHUP has it read the allow list at once, and say which
-settings have changed; those need another start.`,
-		Example: "  parley run --dir alice\n  parley run --set limits.open=1000 --set log.level=debug",
+settings have changed; those need another start.
+
+With --exec, or with tables [[program]] in parley.toml, requests are answered by
+running a program. The request is its standard input, what it prints is the reply,
+and what it writes to standard error goes to the log. PARLEY_EXCHANGE, PARLEY_PEER,
+PARLEY_NAME, PARLEY_LANE, PARLEY_DEADLINE and PARLEY_REDELIVERED (1, where it may
+have been given before, else empty) tell it the rest. It exits with 0 when it has
+answered, and with 100 to reject the request, with what it printed as the reason.
+Whatever else happens is a failure: it runs again, later and later, and after the last
+attempt the request is a dead letter: see parley deadletters.`,
+		Example: "  parley run --dir alice\n  parley run --exec ./handler\n  parley run --set limits.open=1000 --set log.level=debug",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			n, err := nodeOf(cmd)
@@ -42,9 +54,17 @@ settings have changed; those need another start.`,
 			if err != nil {
 				return err
 			}
+			if execute != "" {
+				path, err := filepath.Abs(execute)
+				if err != nil {
+					return err
+				}
+				s.Programs = append(s.Programs, settings.Program{Command: path})
+			}
 			return n.run(cmd.Context(), s, cmd)
 		},
 	}
+	cmd.Flags().StringVar(&execute, "exec", "", "a program that answers the requests that no [[program]] of the settings is for")
 	cmd.Flags().StringArray("set", nil, "a setting, as NAME=VALUE; before the environment and the file")
 	return cmd
 }
@@ -52,6 +72,13 @@ settings have changed; those need another start.`,
 // run is the node's whole life.
 func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) (err error) {
 	log, err := newLogger(s.Log, cmd)
+	if err != nil {
+		return err
+	}
+	all, err := runnable(s)
+	if err == nil {
+		err = programs.Check(all, n.dir)
+	}
 	if err != nil {
 		return err
 	}
@@ -75,15 +102,20 @@ func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) 
 	if err != nil {
 		return err
 	}
+	runner, err := programs.New(h, programs.Options{Programs: all, Directory: n.dir, Name: nameIn(list), MaxReply: s.Limits.MessageSize, Logger: log})
+	if err != nil {
+		return err
+	}
 	api := control.New(h, control.Options{
 		AllowList: list, AllowListFile: n.path(settings.AllowList), Directory: n.dir, Version: version(), Run: run, MaxMessageSize: s.Limits.MessageSize,
+		Programs: runner,
 	})
 	listeners, err := n.listen(s, log)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s listens on %s\n", h.PeerID(), strings.Join(h.Addresses(), ", "))
-	return n.serve(ctx, api, h, listeners, log)
+	return n.serve(ctx, api, runner, h, listeners, log)
 }
 
 // listener is where programs reach the node, and with which tokens.
@@ -113,18 +145,19 @@ func (n node) listen(s settings.Settings, _ *slog.Logger) ([]listener, error) {
 }
 
 // serve goes on until the context ends or something fails.
-func (n node) serve(ctx context.Context, api *control.Node, h *parley.Handler, listeners []listener, log *slog.Logger) error {
+func (n node) serve(ctx context.Context, api *control.Node, runner *programs.Runner, h *parley.Handler, listeners []listener, log *slog.Logger) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
 	start := func(f func() error) {
-		all.Go(func() { // one for each listener, one for the inbox
+		all.Go(func() { // one for each listener, one for the inbox, one for the programs
 			if err := f(); err != nil {
 				cancel(err)
 			}
 		})
 	}
 	start(func() error { return api.Run(ctx) })
+	start(func() error { return runner.Run(ctx, api.Give) })
 	for _, l := range listeners {
 		start(func() error { return api.Serve(ctx, l, l.tokens, log) })
 	}

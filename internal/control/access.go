@@ -20,12 +20,13 @@ const (
 
 // looking is what ReadOnly may call.
 var looking = map[string]bool{
-	parleyv1connect.NodeStatusProcedure:        true,
-	parleyv1connect.NodeListExchangesProcedure: true,
-	parleyv1connect.NodeGetExchangeProcedure:   true,
-	parleyv1connect.NodeListPeersProcedure:     true,
-	parleyv1connect.NodeListPendingProcedure:   true,
-	healthPath:                                 true,
+	parleyv1connect.NodeStatusProcedure:          true,
+	parleyv1connect.NodeListExchangesProcedure:   true,
+	parleyv1connect.NodeGetExchangeProcedure:     true,
+	parleyv1connect.NodeListPeersProcedure:       true,
+	parleyv1connect.NodeListPendingProcedure:     true,
+	parleyv1connect.NodeListDeadLettersProcedure: true,
+	healthPath: true,
 }
 
 // Token is a secret by which a client has a role.

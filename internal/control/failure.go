@@ -6,6 +6,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/parley-p2p/parley"
+	"github.com/parley-p2p/parley/internal/programs"
 )
 
 // codes are those of the handler's errors, by which a program tells what to do.
@@ -30,6 +31,8 @@ var codes = []struct {
 	{parley.ErrMismatch, connect.CodeFailedPrecondition},
 	{parley.ErrDamaged, connect.CodeDataLoss},
 	{parley.ErrClosed, connect.CodeUnavailable},
+	{programs.ErrNotDead, connect.CodeNotFound},
+	{programs.ErrNoProgram, connect.CodeFailedPrecondition},
 }
 
 // failure gives an error its code; nil stays nil.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/parley-p2p/parley"
 	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/internal/programs"
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
 )
 
@@ -31,11 +32,17 @@ type Options struct {
 	Run uint64
 	// MaxMessageSize is the handler's, in bytes.
 	MaxMessageSize int64
+	// Programs answer requests in place of clients, which are given their dead letters
+	// alone. Nil: none do.
+	Programs *programs.Runner
 }
 
 // New makes the API of a handler, which was made with ExplicitCommit and
 // ExplicitTake, and whose events nobody else receives.
 func New(h *parley.Handler, o Options) *Node {
+	if o.Programs == nil {
+		o.Programs = &programs.Runner{}
+	}
 	return &Node{handler: h, options: o, started: time.Now(), inbox: newInbox(o.Run)}
 }
 
@@ -50,9 +57,15 @@ func (n *Node) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
+		if e.Kind == parley.RequestReceived && n.options.Programs.Offer(e) || e.Kind == parley.RequestAbandoned && n.options.Programs.Drop(e.ID) {
+			continue // clients never hear of it
+		}
 		n.inbox.put(e)
 	}
 }
+
+// Give gives clients a request that the programs have failed to answer.
+func (n *Node) Give(e parley.Event) { n.inbox.put(e) }
 
 // Status implements the call.
 func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, error) {

@@ -147,6 +147,7 @@ func (n *Node) Reject(_ context.Context, r *v1.RejectRequest) (*v1.RejectRespons
 // been answered before, or that is no more.
 func (n *Node) answered(id parley.ID, err error) error {
 	if err == nil || errors.Is(err, parley.ErrAnswered) {
+		n.options.Programs.Drop(id) // first: it is no dead letter any more, nor becomes one
 		n.inbox.done(id)
 	}
 	return failure(err)

@@ -32,5 +32,5 @@ func Template(listen string) string {
 			fmt.Fprintf(&b, "# %s = %q\n", short, one.Default)
 		}
 	}
-	return b.String()
+	return b.String() + programTemplate
 }

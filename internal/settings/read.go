@@ -74,6 +74,11 @@ func Read(path string, environment []string, commandLine map[string]string) (Set
 		}
 		from[name] = "command line"
 	}
+	for i, p := range s.Programs {
+		if _, err := p.CommandLine(); err != nil {
+			return s, nil, &Error{Where: path, Err: fmt.Errorf("program %d, lane %q: %w", i+1, p.Lane, err)}
+		}
+	}
 	settings := all(&s)
 	for i := range settings {
 		settings[i].From = from[settings[i].Name]
@@ -122,8 +127,10 @@ func (s *Settings) setByEnvironment(environment []string, from map[string]string
 }
 
 // otherVariables are those whose names begin so and that aren't settings: the node's
-// directory.
-var otherVariables = []string{"PARLEY_DIR"}
+// directory, and what a program is told that answers a request.
+var otherVariables = []string{
+	"PARLEY_DIR", "PARLEY_EXCHANGE", "PARLEY_PEER", "PARLEY_NAME", "PARLEY_LANE", "PARLEY_DEADLINE", "PARLEY_REDELIVERED",
+}
 
 // set gives one setting a value, written as in the file but without quotes.
 func (s *Settings) set(name, value string) error {
@@ -175,10 +182,12 @@ func walk(v reflect.Value, prefix string, visit func(string, reflect.StructField
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		name := prefix + f.Tag.Get("toml")
-		if v.Field(i).Kind() == reflect.Struct {
+		switch v.Field(i).Kind() {
+		case reflect.Struct:
 			walk(v.Field(i), name+".", visit)
-			continue
+		case reflect.Slice: // tables that may be repeated: no single setting
+		default:
+			visit(name, f, v.Field(i))
 		}
-		visit(name, f, v.Field(i))
 	}
 }

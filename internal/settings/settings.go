@@ -28,6 +28,19 @@ type Settings struct {
 	Timeouts Timeouts `toml:"timeouts"`
 	Gate     Gate     `toml:"gate"`
 	Limits   Limits   `toml:"limits"`
+	// Programs answer requests; they are set in the file alone.
+	Programs []Program `toml:"program"`
+}
+
+// Program is a table [[program]]: see package programs. What isn't set has its default.
+type Program struct {
+	Lane        string   `toml:"lane"`
+	Command     any      `toml:"command"` // a path, or a list of a path and arguments
+	Concurrency int      `toml:"concurrency"`
+	TimeLimit   Duration `toml:"time_limit"`
+	Attempts    int      `toml:"attempts"`
+	RetryMin    Duration `toml:"retry_min"`
+	RetryMax    Duration `toml:"retry_max"`
 }
 
 // API is where programs of the node's owner reach it.

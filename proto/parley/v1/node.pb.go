@@ -1760,6 +1760,266 @@ func (*ForgetResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
+type ListDeadLettersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeadLettersRequest) Reset() {
+	*x = ListDeadLettersRequest{}
+	mi := &file_parley_v1_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeadLettersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeadLettersRequest) ProtoMessage() {}
+
+func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
+func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{25}
+}
+
+type ListDeadLettersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DeadLetters   []*DeadLetter          `protobuf:"bytes,1,rep,name=dead_letters,json=deadLetters,proto3" json:"dead_letters,omitempty"` // the oldest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeadLettersResponse) Reset() {
+	*x = ListDeadLettersResponse{}
+	mi := &file_parley_v1_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeadLettersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeadLettersResponse) ProtoMessage() {}
+
+func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
+func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
+	if x != nil {
+		return x.DeadLetters
+	}
+	return nil
+}
+
+type DeadLetter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // of the exchange
+	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Lane          string                 `protobuf:"bytes,4,opt,name=lane,proto3" json:"lane,omitempty"`
+	Program       string                 `protobuf:"bytes,5,opt,name=program,proto3" json:"program,omitempty"` // the command that failed
+	Attempts      uint32                 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Died          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=died,proto3" json:"died,omitempty"`     // when the last attempt failed
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"` // how
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeadLetter) Reset() {
+	*x = DeadLetter{}
+	mi := &file_parley_v1_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeadLetter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeadLetter) ProtoMessage() {}
+
+func (x *DeadLetter) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
+func (*DeadLetter) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DeadLetter) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetDied() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Died
+	}
+	return nil
+}
+
+func (x *DeadLetter) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RetryDeadLetterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryDeadLetterRequest) Reset() {
+	*x = RetryDeadLetterRequest{}
+	mi := &file_parley_v1_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryDeadLetterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryDeadLetterRequest) ProtoMessage() {}
+
+func (x *RetryDeadLetterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryDeadLetterRequest.ProtoReflect.Descriptor instead.
+func (*RetryDeadLetterRequest) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RetryDeadLetterRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RetryDeadLetterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryDeadLetterResponse) Reset() {
+	*x = RetryDeadLetterResponse{}
+	mi := &file_parley_v1_node_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryDeadLetterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryDeadLetterResponse) ProtoMessage() {}
+
+func (x *RetryDeadLetterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryDeadLetterResponse.ProtoReflect.Descriptor instead.
+func (*RetryDeadLetterResponse) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{29}
+}
+
 type ListPeersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1768,7 +2028,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[25]
+	mi := &file_parley_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +2040,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[25]
+	mi := &file_parley_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +2053,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 type ListPeersResponse struct {
@@ -1805,7 +2065,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[26]
+	mi := &file_parley_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +2077,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[26]
+	mi := &file_parley_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +2090,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -1864,7 +2124,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_parley_v1_node_proto_msgTypes[27]
+	mi := &file_parley_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2136,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[27]
+	mi := &file_parley_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2149,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Peer) GetId() string {
@@ -2016,7 +2276,7 @@ type AddPeerRequest struct {
 
 func (x *AddPeerRequest) Reset() {
 	*x = AddPeerRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[28]
+	mi := &file_parley_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2288,7 @@ func (x *AddPeerRequest) String() string {
 func (*AddPeerRequest) ProtoMessage() {}
 
 func (x *AddPeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[28]
+	mi := &file_parley_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2301,7 @@ func (x *AddPeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddPeerRequest.ProtoReflect.Descriptor instead.
 func (*AddPeerRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AddPeerRequest) GetId() string {
@@ -2081,7 +2341,7 @@ type AddPeerResponse struct {
 
 func (x *AddPeerResponse) Reset() {
 	*x = AddPeerResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[29]
+	mi := &file_parley_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2353,7 @@ func (x *AddPeerResponse) String() string {
 func (*AddPeerResponse) ProtoMessage() {}
 
 func (x *AddPeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[29]
+	mi := &file_parley_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2366,7 @@ func (x *AddPeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddPeerResponse.ProtoReflect.Descriptor instead.
 func (*AddPeerResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AddPeerResponse) GetPeer() *Peer {
@@ -2125,7 +2385,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[30]
+	mi := &file_parley_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2397,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[30]
+	mi := &file_parley_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2410,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemovePeerRequest) GetPeer() string {
@@ -2169,7 +2429,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[31]
+	mi := &file_parley_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2441,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[31]
+	mi := &file_parley_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2454,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemovePeerResponse) GetPeer() *Peer {
@@ -2212,7 +2472,7 @@ type ListPendingRequest struct {
 
 func (x *ListPendingRequest) Reset() {
 	*x = ListPendingRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[32]
+	mi := &file_parley_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2484,7 @@ func (x *ListPendingRequest) String() string {
 func (*ListPendingRequest) ProtoMessage() {}
 
 func (x *ListPendingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[32]
+	mi := &file_parley_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2497,7 @@ func (x *ListPendingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPendingRequest.ProtoReflect.Descriptor instead.
 func (*ListPendingRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 type ListPendingResponse struct {
@@ -2249,7 +2509,7 @@ type ListPendingResponse struct {
 
 func (x *ListPendingResponse) Reset() {
 	*x = ListPendingResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[33]
+	mi := &file_parley_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2521,7 @@ func (x *ListPendingResponse) String() string {
 func (*ListPendingResponse) ProtoMessage() {}
 
 func (x *ListPendingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[33]
+	mi := &file_parley_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2534,7 @@ func (x *ListPendingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPendingResponse.ProtoReflect.Descriptor instead.
 func (*ListPendingResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListPendingResponse) GetPending() []*Pending {
@@ -2298,7 +2558,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_parley_v1_node_proto_msgTypes[34]
+	mi := &file_parley_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2570,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[34]
+	mi := &file_parley_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2583,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Pending) GetId() string {
@@ -2368,6 +2628,188 @@ func (x *Pending) GetReason() string {
 	return ""
 }
 
+type ProbeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeRequest) Reset() {
+	*x = ProbeRequest{}
+	mi := &file_parley_v1_node_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeRequest) ProtoMessage() {}
+
+func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
+func (*ProbeRequest) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ProbeRequest) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+type ProbeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Peer  string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Steps are those taken, in their order: "allowed", "resolve", "connect", "key",
+	// "listed", "answer". The last may have failed; all others went well.
+	Steps         []*ProbeStep `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"`
+	Ok            bool         `protobuf:"varint,4,opt,name=ok,proto3" json:"ok,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeResponse) Reset() {
+	*x = ProbeResponse{}
+	mi := &file_parley_v1_node_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeResponse) ProtoMessage() {}
+
+func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeResponse.ProtoReflect.Descriptor instead.
+func (*ProbeResponse) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ProbeResponse) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *ProbeResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ProbeResponse) GetSteps() []*ProbeStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *ProbeResponse) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+type ProbeStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"` // the address, where there is one
+	Took          *durationpb.Duration   `protobuf:"bytes,3,opt,name=took,proto3" json:"took,omitempty"`
+	Failure       string                 `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"` // empty: it went well
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeStep) Reset() {
+	*x = ProbeStep{}
+	mi := &file_parley_v1_node_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeStep) ProtoMessage() {}
+
+func (x *ProbeStep) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeStep.ProtoReflect.Descriptor instead.
+func (*ProbeStep) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ProbeStep) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ProbeStep) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *ProbeStep) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *ProbeStep) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
 type RenewEpochRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
@@ -2377,7 +2819,7 @@ type RenewEpochRequest struct {
 
 func (x *RenewEpochRequest) Reset() {
 	*x = RenewEpochRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[35]
+	mi := &file_parley_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +2831,7 @@ func (x *RenewEpochRequest) String() string {
 func (*RenewEpochRequest) ProtoMessage() {}
 
 func (x *RenewEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[35]
+	mi := &file_parley_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +2844,7 @@ func (x *RenewEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewEpochRequest.ProtoReflect.Descriptor instead.
 func (*RenewEpochRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RenewEpochRequest) GetPeer() string {
@@ -2420,7 +2862,7 @@ type RenewEpochResponse struct {
 
 func (x *RenewEpochResponse) Reset() {
 	*x = RenewEpochResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[36]
+	mi := &file_parley_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2874,7 @@ func (x *RenewEpochResponse) String() string {
 func (*RenewEpochResponse) ProtoMessage() {}
 
 func (x *RenewEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[36]
+	mi := &file_parley_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2887,7 @@ func (x *RenewEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewEpochResponse.ProtoReflect.Descriptor instead.
 func (*RenewEpochResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 type PardonRequest struct {
@@ -2457,7 +2899,7 @@ type PardonRequest struct {
 
 func (x *PardonRequest) Reset() {
 	*x = PardonRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[37]
+	mi := &file_parley_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +2911,7 @@ func (x *PardonRequest) String() string {
 func (*PardonRequest) ProtoMessage() {}
 
 func (x *PardonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[37]
+	mi := &file_parley_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +2924,7 @@ func (x *PardonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PardonRequest.ProtoReflect.Descriptor instead.
 func (*PardonRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *PardonRequest) GetPeer() string {
@@ -2500,7 +2942,7 @@ type PardonResponse struct {
 
 func (x *PardonResponse) Reset() {
 	*x = PardonResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[38]
+	mi := &file_parley_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2954,7 @@ func (x *PardonResponse) String() string {
 func (*PardonResponse) ProtoMessage() {}
 
 func (x *PardonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[38]
+	mi := &file_parley_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2967,7 @@ func (x *PardonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PardonResponse.ProtoReflect.Descriptor instead.
 func (*PardonResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 var File_parley_v1_node_proto protoreflect.FileDescriptor
@@ -2664,7 +3106,23 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\awaiting\x18\x13 \x01(\tR\awaiting\"\x1f\n" +
 	"\rForgetRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x10\n" +
-	"\x0eForgetResponse\"\x12\n" +
+	"\x0eForgetResponse\"\x18\n" +
+	"\x16ListDeadLettersRequest\"S\n" +
+	"\x17ListDeadLettersResponse\x128\n" +
+	"\fdead_letters\x18\x01 \x03(\v2\x15.parley.v1.DeadLetterR\vdeadLetters\"\xd6\x01\n" +
+	"\n" +
+	"DeadLetter\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04lane\x18\x04 \x01(\tR\x04lane\x12\x18\n" +
+	"\aprogram\x18\x05 \x01(\tR\aprogram\x12\x1a\n" +
+	"\battempts\x18\x06 \x01(\rR\battempts\x12.\n" +
+	"\x04died\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04died\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"(\n" +
+	"\x16RetryDeadLetterRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x19\n" +
+	"\x17RetryDeadLetterResponse\"\x12\n" +
 	"\x10ListPeersRequest\":\n" +
 	"\x11ListPeersResponse\x12%\n" +
 	"\x05peers\x18\x01 \x03(\v2\x0f.parley.v1.PeerR\x05peers\"\xca\x03\n" +
@@ -2706,7 +3164,19 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x05first\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
 	"\x04last\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12\x14\n" +
 	"\x05count\x18\x05 \x01(\rR\x05count\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"'\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\"\n" +
+	"\fProbeRequest\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\"s\n" +
+	"\rProbeResponse\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12*\n" +
+	"\x05steps\x18\x03 \x03(\v2\x14.parley.v1.ProbeStepR\x05steps\x12\x0e\n" +
+	"\x02ok\x18\x04 \x01(\bR\x02ok\"\x80\x01\n" +
+	"\tProbeStep\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12-\n" +
+	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x18\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\"'\n" +
 	"\x11RenewEpochRequest\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x14\n" +
 	"\x12RenewEpochResponse\"#\n" +
@@ -2719,7 +3189,7 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x14EVENT_KIND_ABANDONED\x10\x02\x12\x14\n" +
 	"\x10EVENT_KIND_REPLY\x10\x03\x12\x15\n" +
 	"\x11EVENT_KIND_FAILED\x10\x04\x12\x15\n" +
-	"\x11EVENT_KIND_NOTICE\x10\x052\xbf\t\n" +
+	"\x11EVENT_KIND_NOTICE\x10\x052\xb4\v\n" +
 	"\x04Node\x12B\n" +
 	"\x06Status\x12\x18.parley.v1.StatusRequest\x1a\x19.parley.v1.StatusResponse\"\x03\x90\x02\x01\x127\n" +
 	"\x04Send\x12\x16.parley.v1.SendRequest\x1a\x17.parley.v1.SendResponse\x120\n" +
@@ -2732,12 +3202,15 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x06Reject\x12\x18.parley.v1.RejectRequest\x1a\x19.parley.v1.RejectResponse\x12W\n" +
 	"\rListExchanges\x12\x1f.parley.v1.ListExchangesRequest\x1a .parley.v1.ListExchangesResponse\"\x03\x90\x02\x01\x12F\n" +
 	"\vGetExchange\x12\x1d.parley.v1.GetExchangeRequest\x1a\x13.parley.v1.Exchange\"\x03\x90\x02\x01\x12=\n" +
-	"\x06Forget\x12\x18.parley.v1.ForgetRequest\x1a\x19.parley.v1.ForgetResponse\x12K\n" +
+	"\x06Forget\x12\x18.parley.v1.ForgetRequest\x1a\x19.parley.v1.ForgetResponse\x12]\n" +
+	"\x0fListDeadLetters\x12!.parley.v1.ListDeadLettersRequest\x1a\".parley.v1.ListDeadLettersResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\x0fRetryDeadLetter\x12!.parley.v1.RetryDeadLetterRequest\x1a\".parley.v1.RetryDeadLetterResponse\x12K\n" +
 	"\tListPeers\x12\x1b.parley.v1.ListPeersRequest\x1a\x1c.parley.v1.ListPeersResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\aAddPeer\x12\x19.parley.v1.AddPeerRequest\x1a\x1a.parley.v1.AddPeerResponse\x12I\n" +
 	"\n" +
 	"RemovePeer\x12\x1c.parley.v1.RemovePeerRequest\x1a\x1d.parley.v1.RemovePeerResponse\x12Q\n" +
-	"\vListPending\x12\x1d.parley.v1.ListPendingRequest\x1a\x1e.parley.v1.ListPendingResponse\"\x03\x90\x02\x01\x12I\n" +
+	"\vListPending\x12\x1d.parley.v1.ListPendingRequest\x1a\x1e.parley.v1.ListPendingResponse\"\x03\x90\x02\x01\x12:\n" +
+	"\x05Probe\x12\x17.parley.v1.ProbeRequest\x1a\x18.parley.v1.ProbeResponse\x12I\n" +
 	"\n" +
 	"RenewEpoch\x12\x1c.parley.v1.RenewEpochRequest\x1a\x1d.parley.v1.RenewEpochResponse\x12=\n" +
 	"\x06Pardon\x12\x18.parley.v1.PardonRequest\x1a\x19.parley.v1.PardonResponseB7Z5github.com/parley-p2p/parley/proto/parley/v1;parleyv1b\x06proto3"
@@ -2755,117 +3228,135 @@ func file_parley_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_parley_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_parley_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_parley_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_parley_v1_node_proto_goTypes = []any{
-	(EventKind)(0),                // 0: parley.v1.EventKind
-	(*StatusRequest)(nil),         // 1: parley.v1.StatusRequest
-	(*StatusResponse)(nil),        // 2: parley.v1.StatusResponse
-	(*Counters)(nil),              // 3: parley.v1.Counters
-	(*SendRequest)(nil),           // 4: parley.v1.SendRequest
-	(*Message)(nil),               // 5: parley.v1.Message
-	(*SendResponse)(nil),          // 6: parley.v1.SendResponse
-	(*WaitRequest)(nil),           // 7: parley.v1.WaitRequest
-	(*CancelRequest)(nil),         // 8: parley.v1.CancelRequest
-	(*CancelResponse)(nil),        // 9: parley.v1.CancelResponse
-	(*ReceiveRequest)(nil),        // 10: parley.v1.ReceiveRequest
-	(*ReceiveResponse)(nil),       // 11: parley.v1.ReceiveResponse
-	(*FollowRequest)(nil),         // 12: parley.v1.FollowRequest
-	(*Event)(nil),                 // 13: parley.v1.Event
-	(*CommitRequest)(nil),         // 14: parley.v1.CommitRequest
-	(*CommitResponse)(nil),        // 15: parley.v1.CommitResponse
-	(*ReplyRequest)(nil),          // 16: parley.v1.ReplyRequest
-	(*ReplyResponse)(nil),         // 17: parley.v1.ReplyResponse
-	(*RejectRequest)(nil),         // 18: parley.v1.RejectRequest
-	(*RejectResponse)(nil),        // 19: parley.v1.RejectResponse
-	(*ListExchangesRequest)(nil),  // 20: parley.v1.ListExchangesRequest
-	(*ListExchangesResponse)(nil), // 21: parley.v1.ListExchangesResponse
-	(*GetExchangeRequest)(nil),    // 22: parley.v1.GetExchangeRequest
-	(*Exchange)(nil),              // 23: parley.v1.Exchange
-	(*ForgetRequest)(nil),         // 24: parley.v1.ForgetRequest
-	(*ForgetResponse)(nil),        // 25: parley.v1.ForgetResponse
-	(*ListPeersRequest)(nil),      // 26: parley.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),     // 27: parley.v1.ListPeersResponse
-	(*Peer)(nil),                  // 28: parley.v1.Peer
-	(*AddPeerRequest)(nil),        // 29: parley.v1.AddPeerRequest
-	(*AddPeerResponse)(nil),       // 30: parley.v1.AddPeerResponse
-	(*RemovePeerRequest)(nil),     // 31: parley.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),    // 32: parley.v1.RemovePeerResponse
-	(*ListPendingRequest)(nil),    // 33: parley.v1.ListPendingRequest
-	(*ListPendingResponse)(nil),   // 34: parley.v1.ListPendingResponse
-	(*Pending)(nil),               // 35: parley.v1.Pending
-	(*RenewEpochRequest)(nil),     // 36: parley.v1.RenewEpochRequest
-	(*RenewEpochResponse)(nil),    // 37: parley.v1.RenewEpochResponse
-	(*PardonRequest)(nil),         // 38: parley.v1.PardonRequest
-	(*PardonResponse)(nil),        // 39: parley.v1.PardonResponse
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
+	(EventKind)(0),                  // 0: parley.v1.EventKind
+	(*StatusRequest)(nil),           // 1: parley.v1.StatusRequest
+	(*StatusResponse)(nil),          // 2: parley.v1.StatusResponse
+	(*Counters)(nil),                // 3: parley.v1.Counters
+	(*SendRequest)(nil),             // 4: parley.v1.SendRequest
+	(*Message)(nil),                 // 5: parley.v1.Message
+	(*SendResponse)(nil),            // 6: parley.v1.SendResponse
+	(*WaitRequest)(nil),             // 7: parley.v1.WaitRequest
+	(*CancelRequest)(nil),           // 8: parley.v1.CancelRequest
+	(*CancelResponse)(nil),          // 9: parley.v1.CancelResponse
+	(*ReceiveRequest)(nil),          // 10: parley.v1.ReceiveRequest
+	(*ReceiveResponse)(nil),         // 11: parley.v1.ReceiveResponse
+	(*FollowRequest)(nil),           // 12: parley.v1.FollowRequest
+	(*Event)(nil),                   // 13: parley.v1.Event
+	(*CommitRequest)(nil),           // 14: parley.v1.CommitRequest
+	(*CommitResponse)(nil),          // 15: parley.v1.CommitResponse
+	(*ReplyRequest)(nil),            // 16: parley.v1.ReplyRequest
+	(*ReplyResponse)(nil),           // 17: parley.v1.ReplyResponse
+	(*RejectRequest)(nil),           // 18: parley.v1.RejectRequest
+	(*RejectResponse)(nil),          // 19: parley.v1.RejectResponse
+	(*ListExchangesRequest)(nil),    // 20: parley.v1.ListExchangesRequest
+	(*ListExchangesResponse)(nil),   // 21: parley.v1.ListExchangesResponse
+	(*GetExchangeRequest)(nil),      // 22: parley.v1.GetExchangeRequest
+	(*Exchange)(nil),                // 23: parley.v1.Exchange
+	(*ForgetRequest)(nil),           // 24: parley.v1.ForgetRequest
+	(*ForgetResponse)(nil),          // 25: parley.v1.ForgetResponse
+	(*ListDeadLettersRequest)(nil),  // 26: parley.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil), // 27: parley.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),              // 28: parley.v1.DeadLetter
+	(*RetryDeadLetterRequest)(nil),  // 29: parley.v1.RetryDeadLetterRequest
+	(*RetryDeadLetterResponse)(nil), // 30: parley.v1.RetryDeadLetterResponse
+	(*ListPeersRequest)(nil),        // 31: parley.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),       // 32: parley.v1.ListPeersResponse
+	(*Peer)(nil),                    // 33: parley.v1.Peer
+	(*AddPeerRequest)(nil),          // 34: parley.v1.AddPeerRequest
+	(*AddPeerResponse)(nil),         // 35: parley.v1.AddPeerResponse
+	(*RemovePeerRequest)(nil),       // 36: parley.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),      // 37: parley.v1.RemovePeerResponse
+	(*ListPendingRequest)(nil),      // 38: parley.v1.ListPendingRequest
+	(*ListPendingResponse)(nil),     // 39: parley.v1.ListPendingResponse
+	(*Pending)(nil),                 // 40: parley.v1.Pending
+	(*ProbeRequest)(nil),            // 41: parley.v1.ProbeRequest
+	(*ProbeResponse)(nil),           // 42: parley.v1.ProbeResponse
+	(*ProbeStep)(nil),               // 43: parley.v1.ProbeStep
+	(*RenewEpochRequest)(nil),       // 44: parley.v1.RenewEpochRequest
+	(*RenewEpochResponse)(nil),      // 45: parley.v1.RenewEpochResponse
+	(*PardonRequest)(nil),           // 46: parley.v1.PardonRequest
+	(*PardonResponse)(nil),          // 47: parley.v1.PardonResponse
+	(*timestamppb.Timestamp)(nil),   // 48: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 49: google.protobuf.Duration
 }
 var file_parley_v1_node_proto_depIdxs = []int32{
-	40, // 0: parley.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	28, // 1: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	48, // 0: parley.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	33, // 1: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
 	3,  // 2: parley.v1.StatusResponse.counters:type_name -> parley.v1.Counters
 	5,  // 3: parley.v1.SendRequest.messages:type_name -> parley.v1.Message
-	40, // 4: parley.v1.Message.deadline:type_name -> google.protobuf.Timestamp
-	41, // 5: parley.v1.WaitRequest.wait:type_name -> google.protobuf.Duration
-	41, // 6: parley.v1.ReceiveRequest.wait:type_name -> google.protobuf.Duration
+	48, // 4: parley.v1.Message.deadline:type_name -> google.protobuf.Timestamp
+	49, // 5: parley.v1.WaitRequest.wait:type_name -> google.protobuf.Duration
+	49, // 6: parley.v1.ReceiveRequest.wait:type_name -> google.protobuf.Duration
 	13, // 7: parley.v1.ReceiveResponse.events:type_name -> parley.v1.Event
 	0,  // 8: parley.v1.Event.kind:type_name -> parley.v1.EventKind
-	40, // 9: parley.v1.Event.time:type_name -> google.protobuf.Timestamp
-	40, // 10: parley.v1.Event.deadline:type_name -> google.protobuf.Timestamp
+	48, // 9: parley.v1.Event.time:type_name -> google.protobuf.Timestamp
+	48, // 10: parley.v1.Event.deadline:type_name -> google.protobuf.Timestamp
 	23, // 11: parley.v1.ListExchangesResponse.exchanges:type_name -> parley.v1.Exchange
-	40, // 12: parley.v1.Exchange.made:type_name -> google.protobuf.Timestamp
-	40, // 13: parley.v1.Exchange.ended:type_name -> google.protobuf.Timestamp
-	40, // 14: parley.v1.Exchange.deadline:type_name -> google.protobuf.Timestamp
-	40, // 15: parley.v1.Exchange.retry:type_name -> google.protobuf.Timestamp
-	28, // 16: parley.v1.ListPeersResponse.peers:type_name -> parley.v1.Peer
-	40, // 17: parley.v1.Peer.redial:type_name -> google.protobuf.Timestamp
-	40, // 18: parley.v1.Peer.kept_out_until:type_name -> google.protobuf.Timestamp
-	28, // 19: parley.v1.AddPeerResponse.peer:type_name -> parley.v1.Peer
-	28, // 20: parley.v1.RemovePeerResponse.peer:type_name -> parley.v1.Peer
-	35, // 21: parley.v1.ListPendingResponse.pending:type_name -> parley.v1.Pending
-	40, // 22: parley.v1.Pending.first:type_name -> google.protobuf.Timestamp
-	40, // 23: parley.v1.Pending.last:type_name -> google.protobuf.Timestamp
-	1,  // 24: parley.v1.Node.Status:input_type -> parley.v1.StatusRequest
-	4,  // 25: parley.v1.Node.Send:input_type -> parley.v1.SendRequest
-	7,  // 26: parley.v1.Node.Wait:input_type -> parley.v1.WaitRequest
-	8,  // 27: parley.v1.Node.Cancel:input_type -> parley.v1.CancelRequest
-	10, // 28: parley.v1.Node.Receive:input_type -> parley.v1.ReceiveRequest
-	12, // 29: parley.v1.Node.Follow:input_type -> parley.v1.FollowRequest
-	14, // 30: parley.v1.Node.Commit:input_type -> parley.v1.CommitRequest
-	16, // 31: parley.v1.Node.Reply:input_type -> parley.v1.ReplyRequest
-	18, // 32: parley.v1.Node.Reject:input_type -> parley.v1.RejectRequest
-	20, // 33: parley.v1.Node.ListExchanges:input_type -> parley.v1.ListExchangesRequest
-	22, // 34: parley.v1.Node.GetExchange:input_type -> parley.v1.GetExchangeRequest
-	24, // 35: parley.v1.Node.Forget:input_type -> parley.v1.ForgetRequest
-	26, // 36: parley.v1.Node.ListPeers:input_type -> parley.v1.ListPeersRequest
-	29, // 37: parley.v1.Node.AddPeer:input_type -> parley.v1.AddPeerRequest
-	31, // 38: parley.v1.Node.RemovePeer:input_type -> parley.v1.RemovePeerRequest
-	33, // 39: parley.v1.Node.ListPending:input_type -> parley.v1.ListPendingRequest
-	36, // 40: parley.v1.Node.RenewEpoch:input_type -> parley.v1.RenewEpochRequest
-	38, // 41: parley.v1.Node.Pardon:input_type -> parley.v1.PardonRequest
-	2,  // 42: parley.v1.Node.Status:output_type -> parley.v1.StatusResponse
-	6,  // 43: parley.v1.Node.Send:output_type -> parley.v1.SendResponse
-	13, // 44: parley.v1.Node.Wait:output_type -> parley.v1.Event
-	9,  // 45: parley.v1.Node.Cancel:output_type -> parley.v1.CancelResponse
-	11, // 46: parley.v1.Node.Receive:output_type -> parley.v1.ReceiveResponse
-	13, // 47: parley.v1.Node.Follow:output_type -> parley.v1.Event
-	15, // 48: parley.v1.Node.Commit:output_type -> parley.v1.CommitResponse
-	17, // 49: parley.v1.Node.Reply:output_type -> parley.v1.ReplyResponse
-	19, // 50: parley.v1.Node.Reject:output_type -> parley.v1.RejectResponse
-	21, // 51: parley.v1.Node.ListExchanges:output_type -> parley.v1.ListExchangesResponse
-	23, // 52: parley.v1.Node.GetExchange:output_type -> parley.v1.Exchange
-	25, // 53: parley.v1.Node.Forget:output_type -> parley.v1.ForgetResponse
-	27, // 54: parley.v1.Node.ListPeers:output_type -> parley.v1.ListPeersResponse
-	30, // 55: parley.v1.Node.AddPeer:output_type -> parley.v1.AddPeerResponse
-	32, // 56: parley.v1.Node.RemovePeer:output_type -> parley.v1.RemovePeerResponse
-	34, // 57: parley.v1.Node.ListPending:output_type -> parley.v1.ListPendingResponse
-	37, // 58: parley.v1.Node.RenewEpoch:output_type -> parley.v1.RenewEpochResponse
-	39, // 59: parley.v1.Node.Pardon:output_type -> parley.v1.PardonResponse
-	42, // [42:60] is the sub-list for method output_type
-	24, // [24:42] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	48, // 12: parley.v1.Exchange.made:type_name -> google.protobuf.Timestamp
+	48, // 13: parley.v1.Exchange.ended:type_name -> google.protobuf.Timestamp
+	48, // 14: parley.v1.Exchange.deadline:type_name -> google.protobuf.Timestamp
+	48, // 15: parley.v1.Exchange.retry:type_name -> google.protobuf.Timestamp
+	28, // 16: parley.v1.ListDeadLettersResponse.dead_letters:type_name -> parley.v1.DeadLetter
+	48, // 17: parley.v1.DeadLetter.died:type_name -> google.protobuf.Timestamp
+	33, // 18: parley.v1.ListPeersResponse.peers:type_name -> parley.v1.Peer
+	48, // 19: parley.v1.Peer.redial:type_name -> google.protobuf.Timestamp
+	48, // 20: parley.v1.Peer.kept_out_until:type_name -> google.protobuf.Timestamp
+	33, // 21: parley.v1.AddPeerResponse.peer:type_name -> parley.v1.Peer
+	33, // 22: parley.v1.RemovePeerResponse.peer:type_name -> parley.v1.Peer
+	40, // 23: parley.v1.ListPendingResponse.pending:type_name -> parley.v1.Pending
+	48, // 24: parley.v1.Pending.first:type_name -> google.protobuf.Timestamp
+	48, // 25: parley.v1.Pending.last:type_name -> google.protobuf.Timestamp
+	43, // 26: parley.v1.ProbeResponse.steps:type_name -> parley.v1.ProbeStep
+	49, // 27: parley.v1.ProbeStep.took:type_name -> google.protobuf.Duration
+	1,  // 28: parley.v1.Node.Status:input_type -> parley.v1.StatusRequest
+	4,  // 29: parley.v1.Node.Send:input_type -> parley.v1.SendRequest
+	7,  // 30: parley.v1.Node.Wait:input_type -> parley.v1.WaitRequest
+	8,  // 31: parley.v1.Node.Cancel:input_type -> parley.v1.CancelRequest
+	10, // 32: parley.v1.Node.Receive:input_type -> parley.v1.ReceiveRequest
+	12, // 33: parley.v1.Node.Follow:input_type -> parley.v1.FollowRequest
+	14, // 34: parley.v1.Node.Commit:input_type -> parley.v1.CommitRequest
+	16, // 35: parley.v1.Node.Reply:input_type -> parley.v1.ReplyRequest
+	18, // 36: parley.v1.Node.Reject:input_type -> parley.v1.RejectRequest
+	20, // 37: parley.v1.Node.ListExchanges:input_type -> parley.v1.ListExchangesRequest
+	22, // 38: parley.v1.Node.GetExchange:input_type -> parley.v1.GetExchangeRequest
+	24, // 39: parley.v1.Node.Forget:input_type -> parley.v1.ForgetRequest
+	26, // 40: parley.v1.Node.ListDeadLetters:input_type -> parley.v1.ListDeadLettersRequest
+	29, // 41: parley.v1.Node.RetryDeadLetter:input_type -> parley.v1.RetryDeadLetterRequest
+	31, // 42: parley.v1.Node.ListPeers:input_type -> parley.v1.ListPeersRequest
+	34, // 43: parley.v1.Node.AddPeer:input_type -> parley.v1.AddPeerRequest
+	36, // 44: parley.v1.Node.RemovePeer:input_type -> parley.v1.RemovePeerRequest
+	38, // 45: parley.v1.Node.ListPending:input_type -> parley.v1.ListPendingRequest
+	41, // 46: parley.v1.Node.Probe:input_type -> parley.v1.ProbeRequest
+	44, // 47: parley.v1.Node.RenewEpoch:input_type -> parley.v1.RenewEpochRequest
+	46, // 48: parley.v1.Node.Pardon:input_type -> parley.v1.PardonRequest
+	2,  // 49: parley.v1.Node.Status:output_type -> parley.v1.StatusResponse
+	6,  // 50: parley.v1.Node.Send:output_type -> parley.v1.SendResponse
+	13, // 51: parley.v1.Node.Wait:output_type -> parley.v1.Event
+	9,  // 52: parley.v1.Node.Cancel:output_type -> parley.v1.CancelResponse
+	11, // 53: parley.v1.Node.Receive:output_type -> parley.v1.ReceiveResponse
+	13, // 54: parley.v1.Node.Follow:output_type -> parley.v1.Event
+	15, // 55: parley.v1.Node.Commit:output_type -> parley.v1.CommitResponse
+	17, // 56: parley.v1.Node.Reply:output_type -> parley.v1.ReplyResponse
+	19, // 57: parley.v1.Node.Reject:output_type -> parley.v1.RejectResponse
+	21, // 58: parley.v1.Node.ListExchanges:output_type -> parley.v1.ListExchangesResponse
+	23, // 59: parley.v1.Node.GetExchange:output_type -> parley.v1.Exchange
+	25, // 60: parley.v1.Node.Forget:output_type -> parley.v1.ForgetResponse
+	27, // 61: parley.v1.Node.ListDeadLetters:output_type -> parley.v1.ListDeadLettersResponse
+	30, // 62: parley.v1.Node.RetryDeadLetter:output_type -> parley.v1.RetryDeadLetterResponse
+	32, // 63: parley.v1.Node.ListPeers:output_type -> parley.v1.ListPeersResponse
+	35, // 64: parley.v1.Node.AddPeer:output_type -> parley.v1.AddPeerResponse
+	37, // 65: parley.v1.Node.RemovePeer:output_type -> parley.v1.RemovePeerResponse
+	39, // 66: parley.v1.Node.ListPending:output_type -> parley.v1.ListPendingResponse
+	42, // 67: parley.v1.Node.Probe:output_type -> parley.v1.ProbeResponse
+	45, // 68: parley.v1.Node.RenewEpoch:output_type -> parley.v1.RenewEpochResponse
+	47, // 69: parley.v1.Node.Pardon:output_type -> parley.v1.PardonResponse
+	49, // [49:70] is the sub-list for method output_type
+	28, // [28:49] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_parley_v1_node_proto_init() }
@@ -2879,7 +3370,7 @@ func file_parley_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_v1_node_proto_rawDesc), len(file_parley_v1_node_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -65,6 +65,10 @@ const (
 	NodeGetExchangeProcedure = "/parley.v1.Node/GetExchange"
 	// NodeForgetProcedure is the fully-qualified name of the Node's Forget RPC.
 	NodeForgetProcedure = "/parley.v1.Node/Forget"
+	// NodeListDeadLettersProcedure is the fully-qualified name of the Node's ListDeadLetters RPC.
+	NodeListDeadLettersProcedure = "/parley.v1.Node/ListDeadLetters"
+	// NodeRetryDeadLetterProcedure is the fully-qualified name of the Node's RetryDeadLetter RPC.
+	NodeRetryDeadLetterProcedure = "/parley.v1.Node/RetryDeadLetter"
 	// NodeListPeersProcedure is the fully-qualified name of the Node's ListPeers RPC.
 	NodeListPeersProcedure = "/parley.v1.Node/ListPeers"
 	// NodeAddPeerProcedure is the fully-qualified name of the Node's AddPeer RPC.
@@ -73,6 +77,8 @@ const (
 	NodeRemovePeerProcedure = "/parley.v1.Node/RemovePeer"
 	// NodeListPendingProcedure is the fully-qualified name of the Node's ListPending RPC.
 	NodeListPendingProcedure = "/parley.v1.Node/ListPending"
+	// NodeProbeProcedure is the fully-qualified name of the Node's Probe RPC.
+	NodeProbeProcedure = "/parley.v1.Node/Probe"
 	// NodeRenewEpochProcedure is the fully-qualified name of the Node's RenewEpoch RPC.
 	NodeRenewEpochProcedure = "/parley.v1.Node/RenewEpoch"
 	// NodePardonProcedure is the fully-qualified name of the Node's Pardon RPC.
@@ -114,6 +120,12 @@ type NodeClient interface {
 	GetExchange(context.Context, *v1.GetExchangeRequest) (*v1.Exchange, error)
 	// Forget drops a reply that its dialer never fetched.
 	Forget(context.Context, *v1.ForgetRequest) (*v1.ForgetResponse, error)
+	// ListDeadLetters is the requests that this node's programs have failed to answer,
+	// as often as their settings allow. Clients are given them too: Reply or Reject
+	// ends one. (readonly)
+	ListDeadLetters(context.Context, *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error)
+	// RetryDeadLetter gives a request to its program anew, with all its attempts.
+	RetryDeadLetter(context.Context, *v1.RetryDeadLetterRequest) (*v1.RetryDeadLetterResponse, error)
 	// ListPeers is every peer that is listed or has been heard of. (readonly)
 	ListPeers(context.Context, *v1.ListPeersRequest) (*v1.ListPeersResponse, error)
 	// AddPeer puts a peer on the allow list, and into its file. One that is on it is
@@ -125,6 +137,10 @@ type NodeClient interface {
 	// ListPending is the peers that proved their key, aren't listed, and were refused
 	// lately. (readonly)
 	ListPending(context.Context, *v1.ListPendingRequest) (*v1.ListPendingResponse, error)
+	// Probe tries what an exchange with a peer needs, step by step, on a connection of
+	// its own where an address is known, and gives up at the first step that fails. No
+	// exchange is touched.
+	Probe(context.Context, *v1.ProbeRequest) (*v1.ProbeResponse, error)
 	// RenewEpoch is the way out of a halt by a journal that was lost, set back or used
 	// twice: what is open goes to the peer again, marked as possibly seen.
 	RenewEpoch(context.Context, *v1.RenewEpochRequest) (*v1.RenewEpochResponse, error)
@@ -218,6 +234,19 @@ func NewNodeClient(httpClient connect.HTTPClient, baseURL string, opts ...connec
 			connect.WithSchema(nodeMethods.ByName("Forget")),
 			connect.WithClientOptions(opts...),
 		),
+		listDeadLetters: connect.NewClient[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse](
+			httpClient,
+			baseURL+NodeListDeadLettersProcedure,
+			connect.WithSchema(nodeMethods.ByName("ListDeadLetters")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		retryDeadLetter: connect.NewClient[v1.RetryDeadLetterRequest, v1.RetryDeadLetterResponse](
+			httpClient,
+			baseURL+NodeRetryDeadLetterProcedure,
+			connect.WithSchema(nodeMethods.ByName("RetryDeadLetter")),
+			connect.WithClientOptions(opts...),
+		),
 		listPeers: connect.NewClient[v1.ListPeersRequest, v1.ListPeersResponse](
 			httpClient,
 			baseURL+NodeListPeersProcedure,
@@ -244,6 +273,12 @@ func NewNodeClient(httpClient connect.HTTPClient, baseURL string, opts ...connec
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		probe: connect.NewClient[v1.ProbeRequest, v1.ProbeResponse](
+			httpClient,
+			baseURL+NodeProbeProcedure,
+			connect.WithSchema(nodeMethods.ByName("Probe")),
+			connect.WithClientOptions(opts...),
+		),
 		renewEpoch: connect.NewClient[v1.RenewEpochRequest, v1.RenewEpochResponse](
 			httpClient,
 			baseURL+NodeRenewEpochProcedure,
@@ -261,24 +296,27 @@ func NewNodeClient(httpClient connect.HTTPClient, baseURL string, opts ...connec
 
 // nodeClient implements NodeClient.
 type nodeClient struct {
-	status        *connect.Client[v1.StatusRequest, v1.StatusResponse]
-	send          *connect.Client[v1.SendRequest, v1.SendResponse]
-	wait          *connect.Client[v1.WaitRequest, v1.Event]
-	cancel        *connect.Client[v1.CancelRequest, v1.CancelResponse]
-	receive       *connect.Client[v1.ReceiveRequest, v1.ReceiveResponse]
-	follow        *connect.Client[v1.FollowRequest, v1.Event]
-	commit        *connect.Client[v1.CommitRequest, v1.CommitResponse]
-	reply         *connect.Client[v1.ReplyRequest, v1.ReplyResponse]
-	reject        *connect.Client[v1.RejectRequest, v1.RejectResponse]
-	listExchanges *connect.Client[v1.ListExchangesRequest, v1.ListExchangesResponse]
-	getExchange   *connect.Client[v1.GetExchangeRequest, v1.Exchange]
-	forget        *connect.Client[v1.ForgetRequest, v1.ForgetResponse]
-	listPeers     *connect.Client[v1.ListPeersRequest, v1.ListPeersResponse]
-	addPeer       *connect.Client[v1.AddPeerRequest, v1.AddPeerResponse]
-	removePeer    *connect.Client[v1.RemovePeerRequest, v1.RemovePeerResponse]
-	listPending   *connect.Client[v1.ListPendingRequest, v1.ListPendingResponse]
-	renewEpoch    *connect.Client[v1.RenewEpochRequest, v1.RenewEpochResponse]
-	pardon        *connect.Client[v1.PardonRequest, v1.PardonResponse]
+	status          *connect.Client[v1.StatusRequest, v1.StatusResponse]
+	send            *connect.Client[v1.SendRequest, v1.SendResponse]
+	wait            *connect.Client[v1.WaitRequest, v1.Event]
+	cancel          *connect.Client[v1.CancelRequest, v1.CancelResponse]
+	receive         *connect.Client[v1.ReceiveRequest, v1.ReceiveResponse]
+	follow          *connect.Client[v1.FollowRequest, v1.Event]
+	commit          *connect.Client[v1.CommitRequest, v1.CommitResponse]
+	reply           *connect.Client[v1.ReplyRequest, v1.ReplyResponse]
+	reject          *connect.Client[v1.RejectRequest, v1.RejectResponse]
+	listExchanges   *connect.Client[v1.ListExchangesRequest, v1.ListExchangesResponse]
+	getExchange     *connect.Client[v1.GetExchangeRequest, v1.Exchange]
+	forget          *connect.Client[v1.ForgetRequest, v1.ForgetResponse]
+	listDeadLetters *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
+	retryDeadLetter *connect.Client[v1.RetryDeadLetterRequest, v1.RetryDeadLetterResponse]
+	listPeers       *connect.Client[v1.ListPeersRequest, v1.ListPeersResponse]
+	addPeer         *connect.Client[v1.AddPeerRequest, v1.AddPeerResponse]
+	removePeer      *connect.Client[v1.RemovePeerRequest, v1.RemovePeerResponse]
+	listPending     *connect.Client[v1.ListPendingRequest, v1.ListPendingResponse]
+	probe           *connect.Client[v1.ProbeRequest, v1.ProbeResponse]
+	renewEpoch      *connect.Client[v1.RenewEpochRequest, v1.RenewEpochResponse]
+	pardon          *connect.Client[v1.PardonRequest, v1.PardonResponse]
 }
 
 // Status calls parley.v1.Node.Status.
@@ -385,6 +423,24 @@ func (c *nodeClient) Forget(ctx context.Context, req *v1.ForgetRequest) (*v1.For
 	return nil, err
 }
 
+// ListDeadLetters calls parley.v1.Node.ListDeadLetters.
+func (c *nodeClient) ListDeadLetters(ctx context.Context, req *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error) {
+	response, err := c.listDeadLetters.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RetryDeadLetter calls parley.v1.Node.RetryDeadLetter.
+func (c *nodeClient) RetryDeadLetter(ctx context.Context, req *v1.RetryDeadLetterRequest) (*v1.RetryDeadLetterResponse, error) {
+	response, err := c.retryDeadLetter.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListPeers calls parley.v1.Node.ListPeers.
 func (c *nodeClient) ListPeers(ctx context.Context, req *v1.ListPeersRequest) (*v1.ListPeersResponse, error) {
 	response, err := c.listPeers.CallUnary(ctx, connect.NewRequest(req))
@@ -415,6 +471,15 @@ func (c *nodeClient) RemovePeer(ctx context.Context, req *v1.RemovePeerRequest) 
 // ListPending calls parley.v1.Node.ListPending.
 func (c *nodeClient) ListPending(ctx context.Context, req *v1.ListPendingRequest) (*v1.ListPendingResponse, error) {
 	response, err := c.listPending.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Probe calls parley.v1.Node.Probe.
+func (c *nodeClient) Probe(ctx context.Context, req *v1.ProbeRequest) (*v1.ProbeResponse, error) {
+	response, err := c.probe.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -474,6 +539,12 @@ type NodeHandler interface {
 	GetExchange(context.Context, *v1.GetExchangeRequest) (*v1.Exchange, error)
 	// Forget drops a reply that its dialer never fetched.
 	Forget(context.Context, *v1.ForgetRequest) (*v1.ForgetResponse, error)
+	// ListDeadLetters is the requests that this node's programs have failed to answer,
+	// as often as their settings allow. Clients are given them too: Reply or Reject
+	// ends one. (readonly)
+	ListDeadLetters(context.Context, *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error)
+	// RetryDeadLetter gives a request to its program anew, with all its attempts.
+	RetryDeadLetter(context.Context, *v1.RetryDeadLetterRequest) (*v1.RetryDeadLetterResponse, error)
 	// ListPeers is every peer that is listed or has been heard of. (readonly)
 	ListPeers(context.Context, *v1.ListPeersRequest) (*v1.ListPeersResponse, error)
 	// AddPeer puts a peer on the allow list, and into its file. One that is on it is
@@ -485,6 +556,10 @@ type NodeHandler interface {
 	// ListPending is the peers that proved their key, aren't listed, and were refused
 	// lately. (readonly)
 	ListPending(context.Context, *v1.ListPendingRequest) (*v1.ListPendingResponse, error)
+	// Probe tries what an exchange with a peer needs, step by step, on a connection of
+	// its own where an address is known, and gives up at the first step that fails. No
+	// exchange is touched.
+	Probe(context.Context, *v1.ProbeRequest) (*v1.ProbeResponse, error)
 	// RenewEpoch is the way out of a halt by a journal that was lost, set back or used
 	// twice: what is open goes to the peer again, marked as possibly seen.
 	RenewEpoch(context.Context, *v1.RenewEpochRequest) (*v1.RenewEpochResponse, error)
@@ -574,6 +649,19 @@ func NewNodeHandler(svc NodeHandler, opts ...connect.HandlerOption) (string, htt
 		connect.WithSchema(nodeMethods.ByName("Forget")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeListDeadLettersHandler := connect.NewUnaryHandlerSimple(
+		NodeListDeadLettersProcedure,
+		svc.ListDeadLetters,
+		connect.WithSchema(nodeMethods.ByName("ListDeadLetters")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeRetryDeadLetterHandler := connect.NewUnaryHandlerSimple(
+		NodeRetryDeadLetterProcedure,
+		svc.RetryDeadLetter,
+		connect.WithSchema(nodeMethods.ByName("RetryDeadLetter")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeListPeersHandler := connect.NewUnaryHandlerSimple(
 		NodeListPeersProcedure,
 		svc.ListPeers,
@@ -598,6 +686,12 @@ func NewNodeHandler(svc NodeHandler, opts ...connect.HandlerOption) (string, htt
 		svc.ListPending,
 		connect.WithSchema(nodeMethods.ByName("ListPending")),
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeProbeHandler := connect.NewUnaryHandlerSimple(
+		NodeProbeProcedure,
+		svc.Probe,
+		connect.WithSchema(nodeMethods.ByName("Probe")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeRenewEpochHandler := connect.NewUnaryHandlerSimple(
@@ -638,6 +732,10 @@ func NewNodeHandler(svc NodeHandler, opts ...connect.HandlerOption) (string, htt
 			nodeGetExchangeHandler.ServeHTTP(w, r)
 		case NodeForgetProcedure:
 			nodeForgetHandler.ServeHTTP(w, r)
+		case NodeListDeadLettersProcedure:
+			nodeListDeadLettersHandler.ServeHTTP(w, r)
+		case NodeRetryDeadLetterProcedure:
+			nodeRetryDeadLetterHandler.ServeHTTP(w, r)
 		case NodeListPeersProcedure:
 			nodeListPeersHandler.ServeHTTP(w, r)
 		case NodeAddPeerProcedure:
@@ -646,6 +744,8 @@ func NewNodeHandler(svc NodeHandler, opts ...connect.HandlerOption) (string, htt
 			nodeRemovePeerHandler.ServeHTTP(w, r)
 		case NodeListPendingProcedure:
 			nodeListPendingHandler.ServeHTTP(w, r)
+		case NodeProbeProcedure:
+			nodeProbeHandler.ServeHTTP(w, r)
 		case NodeRenewEpochProcedure:
 			nodeRenewEpochHandler.ServeHTTP(w, r)
 		case NodePardonProcedure:
@@ -707,6 +807,14 @@ func (UnimplementedNodeHandler) Forget(context.Context, *v1.ForgetRequest) (*v1.
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.Forget is not implemented"))
 }
 
+func (UnimplementedNodeHandler) ListDeadLetters(context.Context, *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.ListDeadLetters is not implemented"))
+}
+
+func (UnimplementedNodeHandler) RetryDeadLetter(context.Context, *v1.RetryDeadLetterRequest) (*v1.RetryDeadLetterResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.RetryDeadLetter is not implemented"))
+}
+
 func (UnimplementedNodeHandler) ListPeers(context.Context, *v1.ListPeersRequest) (*v1.ListPeersResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.ListPeers is not implemented"))
 }
@@ -721,6 +829,10 @@ func (UnimplementedNodeHandler) RemovePeer(context.Context, *v1.RemovePeerReques
 
 func (UnimplementedNodeHandler) ListPending(context.Context, *v1.ListPendingRequest) (*v1.ListPendingResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.ListPending is not implemented"))
+}
+
+func (UnimplementedNodeHandler) Probe(context.Context, *v1.ProbeRequest) (*v1.ProbeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.Probe is not implemented"))
 }
 
 func (UnimplementedNodeHandler) RenewEpoch(context.Context, *v1.RenewEpochRequest) (*v1.RenewEpochResponse, error) {
