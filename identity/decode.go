@@ -110,3 +110,13 @@ func canonical(private crypto.PrivKey, secret []byte) bool {
 	zero := make([]byte, len(secret))
 	return subtle.ConstantTimeCompare(raw, secret) == 1 && subtle.ConstantTimeCompare(raw, zero) == 0
 }
+
+// Hex is the text of the key that ParseHex reads: the secret itself, for a BitVMX
+// configuration and nothing else. Error: ErrNoKey.
+func (k Key) Hex() (string, error) {
+	if k.IsZero() {
+		return "", ErrNoKey
+	}
+	encoded, err := crypto.MarshalPrivateKey(k.secret())
+	return hex.EncodeToString(encoded), err
+}

@@ -58,6 +58,25 @@ func TestParseHexReadsWhatConfigurationsHold(t *testing.T) {
 	}
 }
 
+func TestHexIsReadAgain(t *testing.T) {
+	for _, kind := range []identity.Kind{identity.Ed25519, identity.Secp256k1} {
+		key, err := identity.Generate(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := key.Hex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := identity.ParseHex(text); err != nil || again.PeerID() != key.PeerID() {
+			t.Errorf("the %v key doesn't come back: %v", kind, err)
+		}
+	}
+	if _, err := (identity.Key{}).Hex(); !errors.Is(err, identity.ErrNoKey) {
+		t.Errorf("no key: %v", err)
+	}
+}
+
 func TestParseHexRefuses(t *testing.T) {
 	rsa, _, err := crypto.GenerateRSAKeyPair(2048, rand.Reader)
 	if err != nil {

@@ -52,6 +52,8 @@ func newDeadLettersRetry() *cobra.Command {
 		Use:   "retry ID",
 		Short: "Give a dead letter to its program again, with all its attempts",
 		Args:  oneArgument("ID"),
+
+		ValidArgsFunction: completeDeadLetters,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {
@@ -66,6 +68,7 @@ func newDeadLettersRetry() *cobra.Command {
 func newDeadLettersReject() *cobra.Command {
 	cmd := newReject()
 	cmd.Short = "Refuse the request of a dead letter for good"
+	cmd.ValidArgsFunction = completeDeadLetters
 	cmd.Example = "  parley deadletters reject 3f9c --reason 'no such program'"
 	return cmd
 }

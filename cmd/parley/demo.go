@@ -10,7 +10,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// errOff is a demonstration that ran to its end and didn't keep the promise.
+// errOff is what a command says that ran to its end and found something wrong: a
+// promise that was not kept, a peer that does not answer.
 var errOff = errors.New("something is off")
 
 const (

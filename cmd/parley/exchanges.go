@@ -57,6 +57,8 @@ func newExchangesShow() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show an exchange, open or ended",
 		Args:  oneArgument("ID"),
+
+		ValidArgsFunction: completeExchanges(anyExchange),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {
@@ -83,6 +85,8 @@ func newExchangesCancel() *cobra.Command {
 		Use:   "cancel ID",
 		Short: "End an exchange that was made here",
 		Args:  oneArgument("ID"),
+
+		ValidArgsFunction: completeExchanges(madeHere),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {

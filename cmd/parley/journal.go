@@ -13,11 +13,11 @@ import (
 func newJournal() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "journal",
-		Short: "Look into a journal",
+		Short: "Look into a journal, and mend what it stands for",
 		Args:  noArguments,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newJournalDump(), newJournalChanges())
+	cmd.AddCommand(newJournalDump(), newJournalChanges(), newJournalCheck(), newJournalNewEpoch(), newJournalForget())
 	return cmd
 }
 

@@ -16,7 +16,7 @@ func newPeers() *cobra.Command {
 		Args:  noArguments,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPeersLs(), newPeersAdd(), newPeersRm(), newPeersPending(), newPeersAccept())
+	cmd.AddCommand(newPeersLs(), newPeersAdd(), newPeersRm(), newPeersPending(), newPeersAccept(), newPeersPing())
 	return cmd
 }
 
@@ -99,6 +99,8 @@ func newPeersRm() *cobra.Command {
 		Short: "Take a peer off the allow list",
 		Long:  "Take a peer off the allow list and its file. What is open with it waits until it is\nlisted again.",
 		Args:  oneArgument("PEER"),
+
+		ValidArgsFunction: completePeers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {
@@ -141,6 +143,8 @@ func newPeersAccept() *cobra.Command {
 		Use:   "accept ID",
 		Short: "Put a peer that was refused on the allow list",
 		Args:  oneArgument("ID"),
+
+		ValidArgsFunction: completePending,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := client(cmd)
 			if err != nil {

@@ -12,6 +12,8 @@ func newReject() *cobra.Command {
 		Short:   "Refuse a peer's request for good",
 		Example: "  parley reject 3f9c --reason 'the session is over'",
 		Args:    oneArgument("ID"),
+
+		ValidArgsFunction: completeExchanges(toBeAnswered),
 	}
 	reason := cmd.Flags().String("reason", "", "what the peer is told, at most 1,024 bytes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

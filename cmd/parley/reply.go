@@ -13,6 +13,8 @@ func newReply() *cobra.Command {
 		Long:    "Answer a request of the inbox. When the command ends well the reply is on disk, and is\nsent until the peer has it.",
 		Example: "  parley reply 3f9c 'half past nine'\n  parley reply 3f9c --file signature.bin",
 		Args:    cobra.RangeArgs(1, 2),
+
+		ValidArgsFunction: completeExchanges(toBeAnswered),
 	}
 	file := cmd.Flags().String("file", "", "the reply is in this file")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

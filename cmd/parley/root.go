@@ -60,8 +60,8 @@ func newRoot() *cobra.Command {
 	})
 	root.PersistentFlags().String("dir", "", "the node's directory (PARLEY_DIR; by default parley in the user's configuration)")
 	root.AddCommand(
-		newInit(), newRun(), newID(), newConfig(), newPeers(),
-		newRequest(), newReply(), newReject(), newInbox(), newExchanges(), newDeadLetters(), newStatus(),
+		newInit(), newRun(), newID(), newKey(), newConfig(), newPeers(),
+		newRequest(), newReply(), newReject(), newInbox(), newExchanges(), newDeadLetters(), newStatus(), newWatch(), newDoctor(),
 		newJournal(), newSimulate(), newDemo(), newDemoMember(), newVersion(),
 	)
 	return root

@@ -121,6 +121,7 @@ type filter struct {
 	after          uint64
 	lanePrefix     string
 	withoutNotices bool
+	watching       bool // what is given doesn't count as given
 }
 
 func (f filter) wants(e held) bool {
@@ -141,7 +142,7 @@ func (b *inbox) take(f filter, most int) (events []held, more <-chan struct{}) {
 	for i := from; i < len(b.events) && len(events) < most; i++ {
 		if e := &b.events[i]; f.wants(*e) {
 			events = append(events, *e)
-			e.given = true
+			e.given = e.given || !f.watching
 		}
 	}
 	return events, b.came

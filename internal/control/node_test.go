@@ -242,6 +242,28 @@ func TestARequestCountsAsTakenOnceAClientHasIt(t *testing.T) {
 	state("which has it")
 }
 
+func TestWatchingTakesNothing(t *testing.T) {
+	a, b := pair(t)
+	id := a.send(t, "", "question")
+	stream, err := b.client.Follow(t.Context(), &v1.FollowRequest{Watching: true, WithoutBody: true, WithoutNotices: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !stream.Receive() || stream.Msg().Id != id || len(stream.Msg().Body) != 0 || stream.Msg().Size != 8 {
+		t.Fatalf("it saw %v (%v)", stream.Msg(), stream.Err())
+	}
+	if err := stream.Close(); err != nil && connect.CodeOf(err) != connect.CodeCanceled {
+		t.Error(err)
+	}
+	x, err := b.client.GetExchange(t.Context(), &v1.GetExchangeRequest{Id: id})
+	if err != nil || x.Taken {
+		t.Errorf("the request was taken: %v (%v)", x, err)
+	}
+	if e := b.next(t, 0); e.Redelivered {
+		t.Error("the application is told that it was given the request before")
+	}
+}
+
 func TestAMistypedFieldIsRefused(t *testing.T) {
 	a, _ := pair(t)
 	for text, want := range map[string]int{

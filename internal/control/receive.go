@@ -41,7 +41,7 @@ func (n *Node) Receive(ctx context.Context, r *v1.ReceiveRequest) (*v1.ReceiveRe
 			if size += n.sizeOf(events[0]); size > maxBodies && len(response.Events) > 0 && !r.WithoutBody {
 				return response, nil
 			}
-			e, err := n.give(events[0], !r.WithoutBody)
+			e, err := n.give(events[0], !r.WithoutBody, true)
 			if err != nil {
 				return nil, err
 			}
@@ -67,7 +67,7 @@ func (n *Node) Receive(ctx context.Context, r *v1.ReceiveRequest) (*v1.ReceiveRe
 
 // Follow implements the call.
 func (n *Node) Follow(ctx context.Context, r *v1.FollowRequest, to *connect.ServerStream[v1.Event]) error {
-	f := filter{after: r.After, lanePrefix: r.LanePrefix, withoutNotices: r.WithoutNotices}
+	f := filter{after: r.After, lanePrefix: r.LanePrefix, withoutNotices: r.WithoutNotices, watching: r.Watching}
 	return n.follow(ctx, f, !r.WithoutBody, to.Send)
 }
 
@@ -84,7 +84,7 @@ func (n *Node) follow(ctx context.Context, f filter, withBody bool, give func(*v
 			}
 		}
 		f.after = events[0].place
-		e, err := n.give(events[0], withBody)
+		e, err := n.give(events[0], withBody, !f.watching)
 		if err != nil {
 			return err
 		}
@@ -97,14 +97,14 @@ func (n *Node) follow(ctx context.Context, f filter, withBody bool, give func(*v
 	}
 }
 
-// give makes the event that a client is given, which counts as taking a request. Nil:
-// somebody was done with it meanwhile.
-func (n *Node) give(h held, withBody bool) (*v1.Event, error) {
+// give makes the event that a client is given, which counts as taking a request unless
+// it only watches. Nil: somebody was done with it meanwhile.
+func (n *Node) give(h held, withBody, taking bool) (*v1.Event, error) {
 	e, err := n.event(h, withBody)
 	if connect.CodeOf(err) == connect.CodeNotFound && err != nil {
 		return nil, nil
 	}
-	if err == nil && h.Kind == parley.RequestReceived {
+	if err == nil && taking && h.Kind == parley.RequestReceived {
 		err = failure(n.handler.Take(h.ID))
 	}
 	return e, err

@@ -860,8 +860,11 @@ type FollowRequest struct {
 	LanePrefix     string                 `protobuf:"bytes,2,opt,name=lane_prefix,json=lanePrefix,proto3" json:"lane_prefix,omitempty"`
 	WithoutBody    bool                   `protobuf:"varint,3,opt,name=without_body,json=withoutBody,proto3" json:"without_body,omitempty"`
 	WithoutNotices bool                   `protobuf:"varint,4,opt,name=without_notices,json=withoutNotices,proto3" json:"without_notices,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Watching is for who only looks on: what is given counts neither as taken nor as
+	// given before.
+	Watching      bool `protobuf:"varint,5,opt,name=watching,proto3" json:"watching,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FollowRequest) Reset() {
@@ -918,6 +921,13 @@ func (x *FollowRequest) GetWithoutBody() bool {
 func (x *FollowRequest) GetWithoutNotices() bool {
 	if x != nil {
 		return x.WithoutNotices
+	}
+	return false
+}
+
+func (x *FollowRequest) GetWatching() bool {
+	if x != nil {
+		return x.Watching
 	}
 	return false
 }
@@ -3037,13 +3047,14 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x0fwithout_notices\x18\x06 \x01(\bR\x0ewithoutNotices\"O\n" +
 	"\x0fReceiveResponse\x12(\n" +
 	"\x06events\x18\x01 \x03(\v2\x10.parley.v1.EventR\x06events\x12\x12\n" +
-	"\x04last\x18\x02 \x01(\x04R\x04last\"\x92\x01\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"\xae\x01\n" +
 	"\rFollowRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1f\n" +
 	"\vlane_prefix\x18\x02 \x01(\tR\n" +
 	"lanePrefix\x12!\n" +
 	"\fwithout_body\x18\x03 \x01(\bR\vwithoutBody\x12'\n" +
-	"\x0fwithout_notices\x18\x04 \x01(\bR\x0ewithoutNotices\"\xe0\x03\n" +
+	"\x0fwithout_notices\x18\x04 \x01(\bR\x0ewithoutNotices\x12\x1a\n" +
+	"\bwatching\x18\x05 \x01(\bR\bwatching\"\xe0\x03\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12(\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x14.parley.v1.EventKindR\x04kind\x12\x0e\n" +

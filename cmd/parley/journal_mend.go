@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/parley-p2p/parley/internal/fsm"
+	"github.com/parley-p2p/parley/internal/journal"
+	"github.com/parley-p2p/parley/internal/settings"
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+func newJournalCheck() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [DIR]",
+		Short: "Verify every checksum of a journal",
+		Long: `Verify a journal, the node's own unless DIR names another: every checksum, and that
+every record can be read. What is damaged is named, and the exit code is then 1.
+Nothing is changed. The node must not be running.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := nodeOf(cmd)
+			if err != nil {
+				return err
+			}
+			dir := n.path(settings.Journal)
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			err = journal.Dump(dir, journal.Options{}, io.Discard, func(key, value []byte) string {
+				return fsm.Describe(key, value, peerText)
+			})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is whole\n", dir)
+			return err
+		},
+	}
+}
+
+func newJournalNewEpoch() *cobra.Command {
+	return &cobra.Command{
+		Use:   "new-epoch PEER",
+		Short: "Go on with a peer that is halted, after a journal was lost or set back",
+		Long: `Go on with a peer that is halted since this node's journal was lost or set back, or
+its key used twice. Before, make sure that one process and one journal are left. What
+is open goes to the peer again, marked as possibly seen.`,
+		Args:              oneArgument("PEER"),
+		ValidArgsFunction: completePeers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			_, err = c.RenewEpoch(cmd.Context(), &v1.RenewEpochRequest{Peer: args[0]})
+			return said(err)
+		},
+	}
+}
+
+func newJournalForget() *cobra.Command {
+	return &cobra.Command{
+		Use:   "forget ID",
+		Short: "Drop a reply that its peer never fetches",
+		Long: `Drop the reply to a request that a peer made and whose answer it never fetches. Should
+it ask after all, it is told that the reply was dropped: it gets no other.`,
+		Args:              oneArgument("ID"),
+		ValidArgsFunction: completeExchanges(func(x *v1.Exchange) bool { return !x.MadeHere }),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			_, err = c.Forget(cmd.Context(), &v1.ForgetRequest{Id: args[0]})
+			return said(err)
+		},
+	}
+}

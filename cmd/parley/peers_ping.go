@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	v1 "github.com/parley-p2p/parley/proto/parley/v1"
+)
+
+func newPeersPing() *cobra.Command {
+	return withJSON(&cobra.Command{
+		Use:   "ping PEER",
+		Short: "See whether a peer answers, and how fast",
+		Long: `See whether a peer answers: it is resolved, connected to, proves its key, takes this
+node for one of its own, and answers. No exchange is touched. Where a step fails the
+exit code is 3.`,
+		Example:           "  parley peers ping bob",
+		Args:              oneArgument("PEER"),
+		ValidArgsFunction: completePeers,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := client(cmd)
+			if err != nil {
+				return err
+			}
+			p, err := c.Probe(cmd.Context(), &v1.ProbeRequest{Peer: args[0]})
+			if err != nil {
+				return said(err)
+			}
+			err = show(cmd, p, func(out io.Writer) error {
+				if !p.Ok {
+					return nil
+				}
+				last := p.Steps[len(p.Steps)-1]
+				_, err := fmt.Fprintf(out, "%s answers from %s in %s\n", or(p.Name, p.Peer), last.Detail, last.Took.AsDuration().Round(time.Microsecond))
+				return err
+			})
+			if err != nil || p.Ok {
+				return err
+			}
+			return failedProbe(p)
+		},
+	})
+}
+
+// failedProbe is the step that failed, and what to do about it.
+func failedProbe(p *v1.ProbeResponse) error {
+	last := p.Steps[len(p.Steps)-1]
+	return fmt.Errorf("%w: %s, step %q: %s: %s", errOff, or(p.Name, p.Peer), last.Name, last.Failure, probeAdvice[last.Name])
+}
+
+// probeAdvice is what to do where a step fails, by its name.
+var probeAdvice = map[string]string{
+	"allowed": "see parley peers ls; list the peer with parley peers add",
+	"resolve": "give a right address: parley peers add ID --address HOST:PORT",
+	"connect": "is the peer's node running, is its port open to this machine, and is the address right? Else: parley peers add ID --address HOST:PORT",
+	"key":     "another node, or none, is at the address: correct it, or the peer's ID, with parley peers add",
+	"listed":  "on the peer's side, parley peers pending shows this node, and parley peers accept lets it in",
+	"answer":  "the peer's node is there and says nothing: have its operator look at parley status and the log",
+}
