@@ -62,9 +62,11 @@ func completeExchanges(fits func(*v1.Exchange) bool) cobra.CompletionFunc {
 }
 
 // anyExchange, madeHere and toBeAnswered are what commands are about.
-func anyExchange(*v1.Exchange) bool    { return true }
-func madeHere(x *v1.Exchange) bool     { return x.MadeHere }
-func toBeAnswered(x *v1.Exchange) bool { return !x.MadeHere && x.Ended == nil }
+func anyExchange(*v1.Exchange) bool { return true }
+func madeHere(x *v1.Exchange) bool  { return x.MadeHere }
+func toBeAnswered(x *v1.Exchange) bool {
+	return !x.MadeHere && (x.State == "stored" || x.State == "delivered")
+}
 
 // completeDeadLetters offers the dead letters.
 func completeDeadLetters(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

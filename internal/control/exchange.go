@@ -98,6 +98,8 @@ func explain(x parley.Exchange) string {
 		return "it has ended: " + x.State
 	case !x.Ended.IsZero():
 		return "it has ended here: " + x.State + ", and its dialer is being told"
+	case !x.Dialer && (x.State == "replying" || x.State == "refused"):
+		return "its dialer, which hasn't confirmed the answer"
 	case !x.Dialer && x.Taken:
 		return "an answer of this node's application, which has it"
 	case !x.Dialer:

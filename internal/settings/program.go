@@ -1,6 +1,9 @@
 package settings
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // programTemplate is what the file of a new node says of programs.
 const programTemplate = `
@@ -13,6 +16,17 @@ const programTemplate = `
 # time_limit = "1m"
 # attempts = 6            # then it is a dead letter: parley deadletters
 `
+
+// check refuses what can't be meant.
+func (p Program) check() error {
+	for name, d := range map[string]Duration{"time_limit": p.TimeLimit, "retry_min": p.RetryMin, "retry_max": p.RetryMax} {
+		if d.withoutUnit() {
+			return fmt.Errorf("%s: %w", name, errUnit)
+		}
+	}
+	_, err := p.CommandLine()
+	return err
+}
 
 // CommandLine is the program's path and its arguments.
 func (p Program) CommandLine() ([]string, error) {

@@ -75,13 +75,16 @@ func Read(path string, environment []string, commandLine map[string]string) (Set
 		from[name] = "command line"
 	}
 	for i, p := range s.Programs {
-		if _, err := p.CommandLine(); err != nil {
+		if err := p.check(); err != nil {
 			return s, nil, &Error{Where: path, Err: fmt.Errorf("program %d, lane %q: %w", i+1, p.Lane, err)}
 		}
 	}
 	settings := all(&s)
-	for i := range settings {
-		settings[i].From = from[settings[i].Name]
+	for i, one := range settings {
+		settings[i].From = from[one.Name]
+		if d, is := one.Value.(Duration); is && d.withoutUnit() {
+			return s, nil, &Error{Where: from[one.Name], Err: fmt.Errorf("%s: %w", one.Name, errUnit)}
+		}
 	}
 	return s, settings, nil
 }

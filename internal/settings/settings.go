@@ -5,6 +5,7 @@
 package settings
 
 import (
+	"errors"
 	"time"
 
 	"github.com/parley-p2p/parley"
@@ -109,6 +110,11 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	*d = Duration(parsed)
 	return err
 }
+
+// withoutUnit finds a bare number, which the decoder takes for nanoseconds.
+func (d Duration) withoutUnit() bool { return d > 0 && time.Duration(d) < time.Millisecond }
+
+var errUnit = errors.New("write a duration with its unit, as in 30s")
 
 // MarshalText writes a duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
