@@ -168,6 +168,7 @@ func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // what a peer sent is no page
 	_, _ = w.Write(body) // a client that is gone asks again
 }
 
@@ -264,6 +265,7 @@ func (n *Node) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 func write(w http.ResponseWriter, e *v1.Event) {
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
+	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Parley-Seq", strconv.FormatUint(e.Seq, 10))
 	h.Set("Parley-Kind", kindName(e.Kind))
 	for name, text := range map[string]string{
