@@ -169,7 +169,7 @@ func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("X-Content-Type-Options", "nosniff") // what a peer sent is no page
-	_, _ = w.Write(body) // a client that is gone asks again
+	_, _ = w.Write(body)                                // a client that is gone asks again
 }
 
 // rawAnswer replies to a request, or rejects it, with the body.
