@@ -37,19 +37,21 @@ func newExchangesLs() *cobra.Command {
 		if err != nil {
 			return said(err)
 		}
-		return show(cmd, got, func(out io.Writer) error {
-			var rows [][]string
-			for _, x := range got.Exchanges {
-				way := "from"
-				if x.MadeHere {
-					way = "to"
-				}
-				rows = append(rows, []string{tag(x.Id), way, or(x.Name, x.Peer), or(x.Lane, "-"), ago(x.Made), x.State, x.Waiting})
-			}
-			return table(out, "no exchange is open", "ID WAY PEER LANE MADE STATE WAITS-FOR", rows)
-		})
+		return show(cmd, got, func(out io.Writer) error { return exchangesTable(out, got.Exchanges) })
 	}
 	return cmd
+}
+
+func exchangesTable(out io.Writer, exchanges []*v1.Exchange) error {
+	var rows [][]string
+	for _, x := range exchanges {
+		way := "from"
+		if x.MadeHere {
+			way = "to"
+		}
+		rows = append(rows, []string{tag(x.Id), way, or(x.Name, x.Peer), or(x.Lane, "-"), ago(x.Made), x.State, x.Waiting})
+	}
+	return table(out, "no exchange is open", "ID WAY PEER LANE MADE STATE WAITS-FOR", rows)
 }
 
 func newExchangesShow() *cobra.Command {

@@ -12,7 +12,7 @@ func newReply() *cobra.Command {
 		Short:   "Answer a peer's request",
 		Long:    "Answer a request of the inbox. When the command ends well the reply is on disk, and is\nsent until the peer has it.",
 		Example: "  parley reply 3f9c 'half past nine'\n  parley reply 3f9c --file signature.bin",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    withMessage("ID"),
 
 		ValidArgsFunction: completeExchanges(toBeAnswered),
 	}

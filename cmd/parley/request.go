@@ -24,7 +24,7 @@ func newRequest() *cobra.Command {
 that. The request is on disk then: it goes on whatever happens to this command, which
 may be given again with the same --key.`,
 		Example: "  parley request bob 'what time is it?' --wait\n  parley request bob --file nonces.bin --lane program-7 --key nonces-7",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    withMessage("PEER"),
 
 		ValidArgsFunction: completePeers,
 	})

@@ -85,6 +85,16 @@ func oneArgument(name string) cobra.PositionalArgs {
 	}
 }
 
+// withMessage is for commands that take one argument and, perhaps, a message.
+func withMessage(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < 1 || len(args) > 2 {
+			return usageError{fmt.Errorf("%s takes %s and a message, in quotes if it has spaces: see %s --help", cmd.CommandPath(), name, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
 // version is that of the module, as the Go tool recorded it.
 func version() string {
 	if build, ok := debug.ReadBuildInfo(); ok {

@@ -5,17 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
-	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/parley-p2p/parley"
@@ -32,8 +26,9 @@ func newRun() *cobra.Command {
 		Use:   "run",
 		Short: "Run the node, in the foreground",
 		Long: `Run the node until it is told to stop, by an interrupt or SIGTERM. What is open then
-goes on at the next start. SIGHUP has it read the allow list at once, and say which
-settings have changed; those need another start.
+goes on at the next start. The allow list is followed while it is edited. SIGHUP has
+the settings read again: log.level holds at once, of the others that have changed the
+log says that they need another start.
 
 With --exec, or with tables [[program]] in parley.toml, requests are answered by
 running a program. The request is its standard input, what it prints is the reply,
@@ -71,7 +66,8 @@ attempt the request is a dead letter: see parley deadletters.`,
 
 // run is the node's whole life.
 func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) (err error) {
-	log, err := newLogger(s.Log, cmd)
+	level := new(slog.LevelVar)
+	log, err := newLogger(s.Log, level, cmd)
 	if err != nil {
 		return err
 	}
@@ -110,100 +106,12 @@ func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) 
 		AllowList: list, AllowListFile: n.path(settings.AllowList), Directory: n.dir, Version: version(), Run: run, MaxMessageSize: s.Limits.MessageSize,
 		Programs: runner,
 	})
-	listeners, err := n.listen(s, log)
+	listeners, err := n.listen(s)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s listens on %s\n", h.PeerID(), strings.Join(h.Addresses(), ", "))
-	return n.serve(ctx, api, runner, h, listeners, log)
-}
-
-// listener is where programs reach the node, and with which tokens.
-type listener struct {
-	net.Listener
-	tokens []control.Token
-}
-
-func (n node) listen(s settings.Settings, _ *slog.Logger) ([]listener, error) {
-	unix, err := control.ListenUnix(n.socket(s))
-	if err != nil {
-		return nil, err
-	}
-	all := []listener{{unix, nil}}
-	if s.API.TCP == "" {
-		return all, nil
-	}
-	tokens, err := n.tokens()
-	if err != nil {
-		return nil, errors.Join(err, unix.Close())
-	}
-	tcp, err := control.ListenLoopback(s.API.TCP)
-	if err != nil {
-		return nil, errors.Join(err, unix.Close())
-	}
-	return append(all, listener{tcp, tokens}), nil
-}
-
-// serve goes on until the context ends or something fails.
-func (n node) serve(ctx context.Context, api *control.Node, runner *programs.Runner, h *parley.Handler, listeners []listener, log *slog.Logger) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var all sync.WaitGroup
-	start := func(f func() error) {
-		all.Go(func() { // one for each listener, one for the inbox, one for the programs
-			if err := f(); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	start(func() error { return api.Run(ctx) })
-	start(func() error { return runner.Run(ctx, api.Give) })
-	for _, l := range listeners {
-		start(func() error { return api.Serve(ctx, l, l.tokens, log) })
-	}
-	notify(log, daemon.SdNotifyReady)
-	n.watch(ctx, h, log)
-	notify(log, daemon.SdNotifyStopping)
-	cancel(nil)
-	all.Wait()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	return nil
-}
-
-// watch tells systemd that all is well, as often as it wants to hear that, and heeds
-// SIGHUP, until the context ends.
-func (n node) watch(ctx context.Context, h *parley.Handler, log *slog.Logger) {
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
-	var due <-chan time.Time
-	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
-		ticker := time.NewTicker(interval / 2)
-		defer ticker.Stop()
-		due = ticker.C
-	}
-	for {
-		select {
-		case <-due:
-			if err := h.Healthy(); err != nil {
-				log.Error("not well: systemd isn't told that all is well", "error", err)
-				continue
-			}
-			notify(log, daemon.SdNotifyWatchdog)
-		case <-reload:
-			log.Info("SIGHUP: the allow list is followed at all times; settings need another start")
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd couldn't be told", "state", state, "error", err)
-	}
+	return n.serve(ctx, api, runner, h, listeners, log, func() { n.reload(cmd, s, level, log) })
 }
 
 // nextRun counts the node's starts, durably.
@@ -222,10 +130,23 @@ func (n node) nextRun() (uint64, error) {
 	return run + 1, durable.Replace(path, fmt.Appendln(nil, run+1), 0o600)
 }
 
-func newLogger(s settings.Log, cmd *cobra.Command) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(s.Level)); err != nil {
-		return nil, fmt.Errorf("log.level: %q, want debug, info, warn or error", s.Level)
+// reload reads the settings again, and says which of those that run can't be changed.
+func (n node) reload(cmd *cobra.Command, running settings.Settings, level *slog.LevelVar, log *slog.Logger) {
+	now, _, err := n.settings(cmd)
+	if err == nil {
+		err = setLevel(level, now.Log)
+	}
+	if err != nil {
+		log.Error("the settings stay as they were", "error", err)
+		return
+	}
+	running.Log.Level = now.Log.Level
+	log.Info("settings were read again", "need another start", settings.Changed(running, now))
+}
+
+func newLogger(s settings.Log, level *slog.LevelVar, cmd *cobra.Command) (*slog.Logger, error) {
+	if err := setLevel(level, s); err != nil {
+		return nil, err
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch s.Format {
@@ -236,4 +157,13 @@ func newLogger(s settings.Log, cmd *cobra.Command) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf("log.format: %q, want text or json", s.Format)
 	}
+}
+
+func setLevel(level *slog.LevelVar, s settings.Log) error {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(s.Level)); err != nil {
+		return fmt.Errorf("log.level: %q, want debug, info, warn or error", s.Level)
+	}
+	level.Set(l)
+	return nil
 }

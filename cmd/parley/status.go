@@ -13,7 +13,7 @@ import (
 func newStatus() *cobra.Command {
 	return withJSON(&cobra.Command{
 		Use:   "status",
-		Short: "Say how the node does",
+		Short: "Say how the node does, and what each exchange waits for",
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := client(cmd)
@@ -33,7 +33,11 @@ func newStatus() *cobra.Command {
 				for _, p := range s.Peers {
 					fmt.Fprintf(out, "  %-11s  %s\n", or(p.Name, tag("/"+p.Id)), standing(p))
 				}
-				return nil
+				if len(s.Waiting) == 0 {
+					return nil
+				}
+				fmt.Fprintln(out)
+				return exchangesTable(out, s.Waiting)
 			})
 		},
 	})

@@ -67,6 +67,9 @@ func (n *Node) Run(ctx context.Context) error {
 // Give gives clients a request that the programs have failed to answer.
 func (n *Node) Give(e parley.Event) { n.inbox.put(e) }
 
+// maxWaiting bounds the exchanges that a status tells of.
+const maxWaiting = 100
+
 // Status implements the call.
 func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, error) {
 	inbox, last := n.inbox.standing()
@@ -80,6 +83,9 @@ func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, e
 			s.ExchangesMade++
 		} else {
 			s.ExchangesAsked++
+		}
+		if e.Ended.IsZero() && len(s.Waiting) < maxWaiting {
+			s.Waiting = append(s.Waiting, n.exchangeOf(e))
 		}
 	}
 	if err := n.options.AllowList.Trouble(); err != nil {

@@ -153,6 +153,21 @@ func (s *Settings) set(name, value string) error {
 	return errors.New("there is no such setting: parley config view lists them all")
 }
 
+// Changed is the names of the settings that differ.
+func Changed(a, b Settings) []string {
+	var names []string
+	before := all(&a)
+	for i, one := range all(&b) {
+		if before[i].Value != one.Value {
+			names = append(names, one.Name)
+		}
+	}
+	if !reflect.DeepEqual(a.Programs, b.Programs) {
+		names = append(names, "program")
+	}
+	return names
+}
+
 // named is the names of what a file sets, which has been read once already.
 func named(text string) map[string]bool {
 	var tree map[string]any

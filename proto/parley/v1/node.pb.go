@@ -139,6 +139,7 @@ type StatusResponse struct {
 	Peers          []*Peer                `protobuf:"bytes,10,rep,name=peers,proto3" json:"peers,omitempty"`
 	Counters       *Counters              `protobuf:"bytes,11,opt,name=counters,proto3" json:"counters,omitempty"`
 	Trouble        string                 `protobuf:"bytes,12,opt,name=trouble,proto3" json:"trouble,omitempty"` // with the allow list's file; empty: none
+	Waiting        []*Exchange            `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"` // the oldest of those that are open, at most 100
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -255,6 +256,13 @@ func (x *StatusResponse) GetTrouble() string {
 		return x.Trouble
 	}
 	return ""
+}
+
+func (x *StatusResponse) GetWaiting() []*Exchange {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
 }
 
 // Counters count since the start.
@@ -2985,7 +2993,7 @@ var File_parley_v1_node_proto protoreflect.FileDescriptor
 const file_parley_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x14parley/v1/node.proto\x12\tparley.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rStatusRequest\"\xa1\x03\n" +
+	"\rStatusRequest\"\xd0\x03\n" +
 	"\x0eStatusResponse\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\tR\taddresses\x12\x18\n" +
@@ -2999,7 +3007,8 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x05peers\x18\n" +
 	" \x03(\v2\x0f.parley.v1.PeerR\x05peers\x12/\n" +
 	"\bcounters\x18\v \x01(\v2\x13.parley.v1.CountersR\bcounters\x12\x18\n" +
-	"\atrouble\x18\f \x01(\tR\atrouble\"\x81\x03\n" +
+	"\atrouble\x18\f \x01(\tR\atrouble\x12-\n" +
+	"\awaiting\x18\r \x03(\v2\x13.parley.v1.ExchangeR\awaiting\"\x81\x03\n" +
 	"\bCounters\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x04R\brequests\x12\x18\n" +
 	"\areplies\x18\x02 \x01(\x04R\areplies\x12\x1a\n" +
@@ -3296,78 +3305,79 @@ var file_parley_v1_node_proto_depIdxs = []int32{
 	48, // 0: parley.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
 	33, // 1: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
 	3,  // 2: parley.v1.StatusResponse.counters:type_name -> parley.v1.Counters
-	5,  // 3: parley.v1.SendRequest.messages:type_name -> parley.v1.Message
-	48, // 4: parley.v1.Message.deadline:type_name -> google.protobuf.Timestamp
-	49, // 5: parley.v1.WaitRequest.wait:type_name -> google.protobuf.Duration
-	49, // 6: parley.v1.ReceiveRequest.wait:type_name -> google.protobuf.Duration
-	13, // 7: parley.v1.ReceiveResponse.events:type_name -> parley.v1.Event
-	0,  // 8: parley.v1.Event.kind:type_name -> parley.v1.EventKind
-	48, // 9: parley.v1.Event.time:type_name -> google.protobuf.Timestamp
-	48, // 10: parley.v1.Event.deadline:type_name -> google.protobuf.Timestamp
-	23, // 11: parley.v1.ListExchangesResponse.exchanges:type_name -> parley.v1.Exchange
-	48, // 12: parley.v1.Exchange.made:type_name -> google.protobuf.Timestamp
-	48, // 13: parley.v1.Exchange.ended:type_name -> google.protobuf.Timestamp
-	48, // 14: parley.v1.Exchange.deadline:type_name -> google.protobuf.Timestamp
-	48, // 15: parley.v1.Exchange.retry:type_name -> google.protobuf.Timestamp
-	28, // 16: parley.v1.ListDeadLettersResponse.dead_letters:type_name -> parley.v1.DeadLetter
-	48, // 17: parley.v1.DeadLetter.died:type_name -> google.protobuf.Timestamp
-	33, // 18: parley.v1.ListPeersResponse.peers:type_name -> parley.v1.Peer
-	48, // 19: parley.v1.Peer.redial:type_name -> google.protobuf.Timestamp
-	48, // 20: parley.v1.Peer.kept_out_until:type_name -> google.protobuf.Timestamp
-	33, // 21: parley.v1.AddPeerResponse.peer:type_name -> parley.v1.Peer
-	33, // 22: parley.v1.RemovePeerResponse.peer:type_name -> parley.v1.Peer
-	40, // 23: parley.v1.ListPendingResponse.pending:type_name -> parley.v1.Pending
-	48, // 24: parley.v1.Pending.first:type_name -> google.protobuf.Timestamp
-	48, // 25: parley.v1.Pending.last:type_name -> google.protobuf.Timestamp
-	43, // 26: parley.v1.ProbeResponse.steps:type_name -> parley.v1.ProbeStep
-	49, // 27: parley.v1.ProbeStep.took:type_name -> google.protobuf.Duration
-	1,  // 28: parley.v1.Node.Status:input_type -> parley.v1.StatusRequest
-	4,  // 29: parley.v1.Node.Send:input_type -> parley.v1.SendRequest
-	7,  // 30: parley.v1.Node.Wait:input_type -> parley.v1.WaitRequest
-	8,  // 31: parley.v1.Node.Cancel:input_type -> parley.v1.CancelRequest
-	10, // 32: parley.v1.Node.Receive:input_type -> parley.v1.ReceiveRequest
-	12, // 33: parley.v1.Node.Follow:input_type -> parley.v1.FollowRequest
-	14, // 34: parley.v1.Node.Commit:input_type -> parley.v1.CommitRequest
-	16, // 35: parley.v1.Node.Reply:input_type -> parley.v1.ReplyRequest
-	18, // 36: parley.v1.Node.Reject:input_type -> parley.v1.RejectRequest
-	20, // 37: parley.v1.Node.ListExchanges:input_type -> parley.v1.ListExchangesRequest
-	22, // 38: parley.v1.Node.GetExchange:input_type -> parley.v1.GetExchangeRequest
-	24, // 39: parley.v1.Node.Forget:input_type -> parley.v1.ForgetRequest
-	26, // 40: parley.v1.Node.ListDeadLetters:input_type -> parley.v1.ListDeadLettersRequest
-	29, // 41: parley.v1.Node.RetryDeadLetter:input_type -> parley.v1.RetryDeadLetterRequest
-	31, // 42: parley.v1.Node.ListPeers:input_type -> parley.v1.ListPeersRequest
-	34, // 43: parley.v1.Node.AddPeer:input_type -> parley.v1.AddPeerRequest
-	36, // 44: parley.v1.Node.RemovePeer:input_type -> parley.v1.RemovePeerRequest
-	38, // 45: parley.v1.Node.ListPending:input_type -> parley.v1.ListPendingRequest
-	41, // 46: parley.v1.Node.Probe:input_type -> parley.v1.ProbeRequest
-	44, // 47: parley.v1.Node.RenewEpoch:input_type -> parley.v1.RenewEpochRequest
-	46, // 48: parley.v1.Node.Pardon:input_type -> parley.v1.PardonRequest
-	2,  // 49: parley.v1.Node.Status:output_type -> parley.v1.StatusResponse
-	6,  // 50: parley.v1.Node.Send:output_type -> parley.v1.SendResponse
-	13, // 51: parley.v1.Node.Wait:output_type -> parley.v1.Event
-	9,  // 52: parley.v1.Node.Cancel:output_type -> parley.v1.CancelResponse
-	11, // 53: parley.v1.Node.Receive:output_type -> parley.v1.ReceiveResponse
-	13, // 54: parley.v1.Node.Follow:output_type -> parley.v1.Event
-	15, // 55: parley.v1.Node.Commit:output_type -> parley.v1.CommitResponse
-	17, // 56: parley.v1.Node.Reply:output_type -> parley.v1.ReplyResponse
-	19, // 57: parley.v1.Node.Reject:output_type -> parley.v1.RejectResponse
-	21, // 58: parley.v1.Node.ListExchanges:output_type -> parley.v1.ListExchangesResponse
-	23, // 59: parley.v1.Node.GetExchange:output_type -> parley.v1.Exchange
-	25, // 60: parley.v1.Node.Forget:output_type -> parley.v1.ForgetResponse
-	27, // 61: parley.v1.Node.ListDeadLetters:output_type -> parley.v1.ListDeadLettersResponse
-	30, // 62: parley.v1.Node.RetryDeadLetter:output_type -> parley.v1.RetryDeadLetterResponse
-	32, // 63: parley.v1.Node.ListPeers:output_type -> parley.v1.ListPeersResponse
-	35, // 64: parley.v1.Node.AddPeer:output_type -> parley.v1.AddPeerResponse
-	37, // 65: parley.v1.Node.RemovePeer:output_type -> parley.v1.RemovePeerResponse
-	39, // 66: parley.v1.Node.ListPending:output_type -> parley.v1.ListPendingResponse
-	42, // 67: parley.v1.Node.Probe:output_type -> parley.v1.ProbeResponse
-	45, // 68: parley.v1.Node.RenewEpoch:output_type -> parley.v1.RenewEpochResponse
-	47, // 69: parley.v1.Node.Pardon:output_type -> parley.v1.PardonResponse
-	49, // [49:70] is the sub-list for method output_type
-	28, // [28:49] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	23, // 3: parley.v1.StatusResponse.waiting:type_name -> parley.v1.Exchange
+	5,  // 4: parley.v1.SendRequest.messages:type_name -> parley.v1.Message
+	48, // 5: parley.v1.Message.deadline:type_name -> google.protobuf.Timestamp
+	49, // 6: parley.v1.WaitRequest.wait:type_name -> google.protobuf.Duration
+	49, // 7: parley.v1.ReceiveRequest.wait:type_name -> google.protobuf.Duration
+	13, // 8: parley.v1.ReceiveResponse.events:type_name -> parley.v1.Event
+	0,  // 9: parley.v1.Event.kind:type_name -> parley.v1.EventKind
+	48, // 10: parley.v1.Event.time:type_name -> google.protobuf.Timestamp
+	48, // 11: parley.v1.Event.deadline:type_name -> google.protobuf.Timestamp
+	23, // 12: parley.v1.ListExchangesResponse.exchanges:type_name -> parley.v1.Exchange
+	48, // 13: parley.v1.Exchange.made:type_name -> google.protobuf.Timestamp
+	48, // 14: parley.v1.Exchange.ended:type_name -> google.protobuf.Timestamp
+	48, // 15: parley.v1.Exchange.deadline:type_name -> google.protobuf.Timestamp
+	48, // 16: parley.v1.Exchange.retry:type_name -> google.protobuf.Timestamp
+	28, // 17: parley.v1.ListDeadLettersResponse.dead_letters:type_name -> parley.v1.DeadLetter
+	48, // 18: parley.v1.DeadLetter.died:type_name -> google.protobuf.Timestamp
+	33, // 19: parley.v1.ListPeersResponse.peers:type_name -> parley.v1.Peer
+	48, // 20: parley.v1.Peer.redial:type_name -> google.protobuf.Timestamp
+	48, // 21: parley.v1.Peer.kept_out_until:type_name -> google.protobuf.Timestamp
+	33, // 22: parley.v1.AddPeerResponse.peer:type_name -> parley.v1.Peer
+	33, // 23: parley.v1.RemovePeerResponse.peer:type_name -> parley.v1.Peer
+	40, // 24: parley.v1.ListPendingResponse.pending:type_name -> parley.v1.Pending
+	48, // 25: parley.v1.Pending.first:type_name -> google.protobuf.Timestamp
+	48, // 26: parley.v1.Pending.last:type_name -> google.protobuf.Timestamp
+	43, // 27: parley.v1.ProbeResponse.steps:type_name -> parley.v1.ProbeStep
+	49, // 28: parley.v1.ProbeStep.took:type_name -> google.protobuf.Duration
+	1,  // 29: parley.v1.Node.Status:input_type -> parley.v1.StatusRequest
+	4,  // 30: parley.v1.Node.Send:input_type -> parley.v1.SendRequest
+	7,  // 31: parley.v1.Node.Wait:input_type -> parley.v1.WaitRequest
+	8,  // 32: parley.v1.Node.Cancel:input_type -> parley.v1.CancelRequest
+	10, // 33: parley.v1.Node.Receive:input_type -> parley.v1.ReceiveRequest
+	12, // 34: parley.v1.Node.Follow:input_type -> parley.v1.FollowRequest
+	14, // 35: parley.v1.Node.Commit:input_type -> parley.v1.CommitRequest
+	16, // 36: parley.v1.Node.Reply:input_type -> parley.v1.ReplyRequest
+	18, // 37: parley.v1.Node.Reject:input_type -> parley.v1.RejectRequest
+	20, // 38: parley.v1.Node.ListExchanges:input_type -> parley.v1.ListExchangesRequest
+	22, // 39: parley.v1.Node.GetExchange:input_type -> parley.v1.GetExchangeRequest
+	24, // 40: parley.v1.Node.Forget:input_type -> parley.v1.ForgetRequest
+	26, // 41: parley.v1.Node.ListDeadLetters:input_type -> parley.v1.ListDeadLettersRequest
+	29, // 42: parley.v1.Node.RetryDeadLetter:input_type -> parley.v1.RetryDeadLetterRequest
+	31, // 43: parley.v1.Node.ListPeers:input_type -> parley.v1.ListPeersRequest
+	34, // 44: parley.v1.Node.AddPeer:input_type -> parley.v1.AddPeerRequest
+	36, // 45: parley.v1.Node.RemovePeer:input_type -> parley.v1.RemovePeerRequest
+	38, // 46: parley.v1.Node.ListPending:input_type -> parley.v1.ListPendingRequest
+	41, // 47: parley.v1.Node.Probe:input_type -> parley.v1.ProbeRequest
+	44, // 48: parley.v1.Node.RenewEpoch:input_type -> parley.v1.RenewEpochRequest
+	46, // 49: parley.v1.Node.Pardon:input_type -> parley.v1.PardonRequest
+	2,  // 50: parley.v1.Node.Status:output_type -> parley.v1.StatusResponse
+	6,  // 51: parley.v1.Node.Send:output_type -> parley.v1.SendResponse
+	13, // 52: parley.v1.Node.Wait:output_type -> parley.v1.Event
+	9,  // 53: parley.v1.Node.Cancel:output_type -> parley.v1.CancelResponse
+	11, // 54: parley.v1.Node.Receive:output_type -> parley.v1.ReceiveResponse
+	13, // 55: parley.v1.Node.Follow:output_type -> parley.v1.Event
+	15, // 56: parley.v1.Node.Commit:output_type -> parley.v1.CommitResponse
+	17, // 57: parley.v1.Node.Reply:output_type -> parley.v1.ReplyResponse
+	19, // 58: parley.v1.Node.Reject:output_type -> parley.v1.RejectResponse
+	21, // 59: parley.v1.Node.ListExchanges:output_type -> parley.v1.ListExchangesResponse
+	23, // 60: parley.v1.Node.GetExchange:output_type -> parley.v1.Exchange
+	25, // 61: parley.v1.Node.Forget:output_type -> parley.v1.ForgetResponse
+	27, // 62: parley.v1.Node.ListDeadLetters:output_type -> parley.v1.ListDeadLettersResponse
+	30, // 63: parley.v1.Node.RetryDeadLetter:output_type -> parley.v1.RetryDeadLetterResponse
+	32, // 64: parley.v1.Node.ListPeers:output_type -> parley.v1.ListPeersResponse
+	35, // 65: parley.v1.Node.AddPeer:output_type -> parley.v1.AddPeerResponse
+	37, // 66: parley.v1.Node.RemovePeer:output_type -> parley.v1.RemovePeerResponse
+	39, // 67: parley.v1.Node.ListPending:output_type -> parley.v1.ListPendingResponse
+	42, // 68: parley.v1.Node.Probe:output_type -> parley.v1.ProbeResponse
+	45, // 69: parley.v1.Node.RenewEpoch:output_type -> parley.v1.RenewEpochResponse
+	47, // 70: parley.v1.Node.Pardon:output_type -> parley.v1.PardonResponse
+	50, // [50:71] is the sub-list for method output_type
+	29, // [29:50] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_parley_v1_node_proto_init() }
