@@ -104,7 +104,7 @@ func TestCommitSyncsOnce(t *testing.T) {
 	j := mustOpen(t, memDir, disk)
 	defer mustClose(t, j)
 	disk.concern(func(op errorfs.Op) bool {
-		return op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData
+		return strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData)
 	})
 	disk.set(-1, 0)
 	const commits = 50
