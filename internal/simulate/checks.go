@@ -15,7 +15,8 @@ func (n *node) checkAction(a fsm.Action) {
 		return
 	}
 	e := n.find(s.Conn)
-	if e == nil {
+	if e == nil { // it broke in the same turn
+		delete(n.tries, attemptOf(s.Frame))
 		return
 	}
 	to, f := e.other.node, s.Frame

@@ -14,6 +14,8 @@ type attempt struct {
 	mine bool
 }
 
+func attemptOf(f wire.Frame) attempt { return attempt{f.Tag, f.Kind != wire.Reply} }
+
 // try is when an attempt was made last.
 type try struct {
 	conn     fsm.Conn
@@ -80,7 +82,7 @@ func (n *node) heardOf(f *wire.Frame) {
 // checkPatience sees that what isn't acknowledged is sent again on its connection only
 // after a while, which doubles each time.
 func (n *node) checkPatience(s fsm.Send) {
-	a := attempt{s.Frame.Tag, s.Frame.Kind != wire.Reply}
+	a := attemptOf(s.Frame)
 	t := n.tries[a]
 	asked := !a.mine && s.Stream%2 != 0 // by a RESUME, which may have been held back until now
 	if t.conn == s.Conn && t.stream != s.Stream && !t.heard && !asked {
