@@ -36,6 +36,8 @@ type end struct {
 	past  map[fsm.Stream]bool // this node's own that are over, one for each stream
 	sent  uint64
 	come  uint64 // the greatest number of a frame that came
+	// greeted: its HELLO has come. Before, a dialer may have two frames on a stream.
+	greeted bool
 }
 
 // half is one end's view of a stream, both ways.

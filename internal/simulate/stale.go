@@ -97,7 +97,7 @@ func (n *node) outOfDate(s spot, conn fsm.Conn, stream fsm.Stream, of fsm.Name, 
 	}
 	h := n.half(conn, stream)
 	before, open := n.turn.Machine.Exchange(of)
-	if h == nil || h.offered != nil || h.sending || h.other.sending || !open || !before.Ended.IsZero() || of.Dialer == n.id && n.bound[of.Tag] != stream {
+	if h == nil || !h.end.greeted && of.Dialer != n.id || h.offered != nil || h.sending || h.other.sending || !open || !before.Ended.IsZero() || of.Dialer == n.id && n.bound[of.Tag] != stream {
 		return
 	}
 	w.strike(s, true, "%v gets %s of an older epoch", n, frameText(&f))

@@ -167,6 +167,7 @@ func (h *half) receive(m *message, large bool) {
 		n.w.result.Overtaken++
 	}
 	e.come = max(e.come, m.number)
+	e.greeted = e.greeted || m.frame.Kind == wire.Hello
 	if f := m.frame; f.Kind == wire.Request || f.Kind == wire.Resume {
 		n.asked[number{e.other.node.id, f.Epoch, f.Seq}] = f.Tag
 	}
