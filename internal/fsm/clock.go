@@ -36,10 +36,14 @@ func (m *Machine) clockSet(now time.Time, by time.Duration) {
 	}
 	before := now.Add(-by)
 	for _, b := range slices.SortedFunc(maps.Values(m.blamed), func(a, b *blame) int { return cmp.Compare(a.peer, b.peer) }) {
-		if b.until.After(before) {
-			along(&b.until)
-			m.save(b)
+		was := b.until
+		along(&b.until)
+		m.save(b)
+		switch {
+		case was.After(before):
 			m.act(Shun{Peer: b.peer, Until: b.until})
+		case was.After(now): // it was over, and would begin again
+			m.act(Shun{Peer: b.peer})
 		}
 	}
 }

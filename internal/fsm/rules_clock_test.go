@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -43,5 +44,22 @@ func TestAPeerIsKeptOutForAsLongWhenTheClockIsSet(t *testing.T) {
 	}
 	if got := r.Actions; len(got) != 1 || got[0] != (Shun{alice, n.now.Add(was)}) {
 		t.Fatalf("the network is told %+v", got)
+	}
+}
+
+// A peer whose time is over stays let in, however far the clock is set back: by this
+// node's machine, and by the network, which has the moment of old.
+func TestAPeerThatWasLetInStaysInWhenTheClockIsSetBack(t *testing.T) {
+	n, c := connectedNode(t)
+	n.step(Violated{Conn: c, Rule: "a rule"})
+	n.step(Disconnected{Conn: c})
+	n.wait(time.Minute + 2*time.Second)
+	n.now = n.now.Add(-5 * time.Hour)
+	r := n.step(ClockSet{By: -5 * time.Hour})
+	if until := n.m.keptOut(alice, n.now); !until.IsZero() {
+		t.Errorf("kept out again for %v", until.Sub(n.now))
+	}
+	if !slices.Contains(r.Actions, Action(Shun{Peer: alice})) {
+		t.Errorf("the network is told %+v", r.Actions)
 	}
 }
