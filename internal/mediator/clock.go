@@ -4,7 +4,8 @@ import "time"
 
 const (
 	// clockSlack is by how much the wall clock may differ from the time that has passed
-	// before it counts as set. What drifts adds up until then.
+	// since it was looked at last, before it counts as set. What drifts from one look to
+	// the next is nothing to any wait, and doesn't add up to a jump.
 	clockSlack = time.Second
 	// wallLook bounds how late a deadline is noticed when the clock was set forward
 	// while nothing else happens: timers know nothing of that.
@@ -23,10 +24,7 @@ type Clock struct {
 // last time; 0: it wasn't.
 func (c *Clock) Set(wall time.Time, steady time.Duration) time.Duration {
 	by := wall.Sub(c.wall) - (steady - c.steady)
-	if c.began && by.Abs() < clockSlack {
-		return 0
-	}
-	if !c.began {
+	if !c.began || by.Abs() < clockSlack {
 		by = 0
 	}
 	*c = Clock{began: true, wall: wall, steady: steady}

@@ -18,8 +18,9 @@ func TestAClockThatIsSetIsNoticed(t *testing.T) {
 		{time.Minute, -5 * time.Hour, -5 * time.Hour},
 		{0, 0, 0},
 		{time.Second, 10 * time.Hour, 10 * time.Hour},
-		{time.Hour, 600 * time.Millisecond, 0},                       // drift
-		{time.Hour, 600 * time.Millisecond, 1200 * time.Millisecond}, // which adds up
+		{time.Hour, 600 * time.Millisecond, 0}, // drift, of which
+		{time.Hour, 600 * time.Millisecond, 0}, // a wait begun since knows nothing
+		{time.Hour, 1200 * time.Millisecond, 1200 * time.Millisecond},
 	} {
 		wall, steady = wall.Add(step.passes+step.set), steady+step.passes
 		if by := c.Set(wall, steady); by != step.want {
