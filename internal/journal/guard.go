@@ -81,7 +81,11 @@ func (g *guard) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCat
 func (g *guard) own(name string, open func() (vfs.File, error)) (vfs.File, error) {
 	markName, number, isMarked := markFor(g.FS, name)
 	if !isMarked {
-		return g.openGuarded(name, open)
+		file, err := g.openGuarded(name, open)
+		if err != nil {
+			return nil, err // not a nil pointer that passes for a file
+		}
+		return file, nil
 	}
 	_, isLog := logNumber(g.FS, name)
 	file, err := g.openMarked(name, open, markName)
