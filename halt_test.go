@@ -1,6 +1,7 @@
 package parley_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"testing"
@@ -147,15 +148,7 @@ func TestAJournalThatContradictsItselfHaltsOnePeer(t *testing.T) {
 	bob.stop()
 	id := alice.ask(bob, "two")
 	alice.stop()
-	j, err := journal.Open(alice.config.Dir, journal.Options{Owner: alice.PeerID().String()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := j.Batch()
-	b.Delete(fsm.DialerKey(fsm.Peer(bob.PeerID().Bytes())))
-	if err := errors.Join(b.Commit(true), j.Close()); err != nil {
-		t.Fatal(err)
-	}
+	change(t, alice, func(b *journal.Batch) { b.Delete(fsm.DialerKey(fsm.Peer(bob.PeerID().Bytes()))) })
 
 	alice = alice.again()
 	halted := alice.want(parley.PeerHalted)
@@ -177,4 +170,69 @@ func TestAJournalThatContradictsItselfHaltsOnePeer(t *testing.T) {
 	}
 	bob.reply(id, "re: two")
 	alice.wantBody(parley.ReplyReceived, "re: two")
+}
+
+// The record of an exchange that has ended is back, whose payload went with its end:
+// that too is about one peer, and the node starts and serves all others.
+func TestARecordThatCameBackWithoutItsPayloadHaltsOnePeer(t *testing.T) {
+	nodes := group(t, 3, onDisk(t))
+	alice, bob, carol := nodes[0], nodes[1], nodes[2]
+	id := alice.ask(bob, "one")
+	bob.wantBody(parley.RequestReceived, "one")
+	alice.untilStored(id)
+	bob.stop()
+	name := fsm.Name{Dialer: fsm.Peer(alice.PeerID().Bytes()), Tag: id.Tag}
+	record := recordOf(t, bob, fsm.AskedKey(name))
+	bob = bob.again()
+	bob.wantBody(parley.RequestReceived, "one")
+	bob.reply(id, "re: one")
+	alice.wantBody(parley.ReplyReceived, "re: one")
+	bob.untilNothingOpen()
+	bob.stop()
+	change(t, bob, func(b *journal.Batch) { b.Set(fsm.AskedKey(name), record) })
+
+	bob = bob.again()
+	if halted := bob.want(parley.PeerHalted); halted.Peer != alice.PeerID() || !errors.Is(halted.Err, parley.ErrContradicts) {
+		t.Fatalf("%+v came", halted)
+	}
+	exchangeOnce(carol, bob, "two")
+	if err := bob.Renew(alice.PeerID()); err != nil {
+		t.Fatal(err)
+	}
+	exchangeOnce(alice, bob, "three")
+	bob = bob.restart()
+	exchangeOnce(alice, bob, "four")
+}
+
+// recordOf reads one record of a node that was stopped.
+func recordOf(t *testing.T, n *node, key []byte) (record []byte) {
+	t.Helper()
+	j, err := journal.Open(n.config.Dir, journal.Options{Owner: n.PeerID().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = j.Replay(func(k, v []byte) error {
+		if bytes.Equal(k, key) {
+			record = bytes.Clone(v)
+		}
+		return nil
+	})
+	if err := errors.Join(err, j.Close()); err != nil || record == nil {
+		t.Fatalf("there is no record %x (%v)", key, err)
+	}
+	return record
+}
+
+// change changes the journal of a node that was stopped.
+func change(t *testing.T, n *node, do func(*journal.Batch)) {
+	t.Helper()
+	j, err := journal.Open(n.config.Dir, journal.Options{Owner: n.PeerID().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := j.Batch()
+	do(b)
+	if err := errors.Join(b.Commit(true), j.Close()); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -125,7 +125,11 @@ func (h *Handler) recover() (*fsm.Machine, error) {
 		return nil, openError(fmt.Errorf("%s: %w", h.config.Dir, err))
 	}
 	machine := restorer.Done(time.Now().Round(0)) // as the loop gives it
-	if _, err := h.journal.Sweep(restorer.Numbers()); err != nil {
+	named, err := restorer.Numbers(h.journal.Payloads)
+	if err != nil {
+		return nil, openError(err)
+	}
+	if _, err := h.journal.Sweep(named); err != nil {
 		return nil, openError(err)
 	}
 	return machine, nil

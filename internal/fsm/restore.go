@@ -194,11 +194,15 @@ func (r *Restorer) inbound(key string, d *decoder) {
 func (r *Restorer) Done(now time.Time) *Machine {
 	m := r.m
 	for _, x := range r.outs {
-		r.named(x.payload, x.reply)
+		if x.peer.torn == nil {
+			r.named(x.payload, x.reply)
+		}
 		m.ordinal = max(m.ordinal, x.ordinal)
 	}
 	for _, y := range r.ins {
-		r.named(y.payload, y.reply)
+		if y.peer.torn == nil {
+			r.named(y.payload, y.reply)
+		}
 		m.ordinal = max(m.ordinal, y.ordinal)
 	}
 	for _, p := range m.torn {
@@ -249,6 +253,19 @@ func (r *Restorer) named(payloads ...Payload) {
 	}
 }
 
-// Numbers are those of the payloads that records name, in no order; after Done.
-// A payload that none names is what a crash left over.
-func (r *Restorer) Numbers() iter.Seq[uint64] { return maps.Keys(r.numbers) }
+// Numbers are those of the payloads that must be there, in no order; after Done. A
+// payload of another number is what a crash left over. Of a torn peer those are named
+// that are stored, for which stored is asked: one that is missing is no damage, but
+// one more thing of which the peer's records make no sense.
+func (r *Restorer) Numbers(stored func() (map[uint64]struct{}, error)) (iter.Seq[uint64], error) {
+	if len(r.m.torn) > 0 {
+		have, err := stored()
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range r.m.torn {
+			r.namedAside(p.torn, have)
+		}
+	}
+	return maps.Keys(r.numbers), nil
+}

@@ -172,3 +172,45 @@ func TestARecordOfNobodyRefusesTheStart(t *testing.T) {
 		t.Fatalf("an exchange with oneself: %v", err)
 	}
 }
+
+// Of a torn peer's payloads those that are stored are named, so that the sweep leaves
+// them. What this node made and whose payload is missing ends as cancelled by Renew;
+// the rest goes out again.
+func TestATornPeersMissingPayloadsAreNoDamage(t *testing.T) {
+	before, n := tornNode(t, func(records map[string][]byte) {
+		delete(records, string(append([]byte{dialerKey}, alice...)))
+	})
+	stored := map[uint64]struct{}{}
+	for _, x := range before.m.made {
+		stored[x.payload.Number] = struct{}{}
+	}
+	for _, y := range before.m.got {
+		if y.payload.Number != 0 {
+			stored[y.payload.Number] = struct{}{}
+		}
+	}
+	lost := before.m.made[wire.Tag{1}].payload.Number
+	delete(stored, lost)
+
+	r := Restore(n.m.config)
+	for _, k := range slices.Sorted(maps.Keys(n.written)) {
+		if err := r.Record([]byte(k), n.written[k]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.m = r.Done(n.now)
+	numbers, err := r.Numbers(func() (map[uint64]struct{}, error) { return stored, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if named := slices.Sorted(numbers); !slices.Equal(named, slices.Sorted(maps.Keys(stored))) {
+		t.Fatalf("named are %v of %v, without %d", named, stored, lost)
+	}
+	n.turn()
+	n.step(Listed{Peer: alice}, Renew{Call: 7, Peer: alice})
+	for tag, want := range map[wire.Tag]bool{{1}: true, {11}: false} {
+		if s, found := n.m.Exchange(Name{n.m.config.Self, tag}); !found || (s.Dialer == Cancelled) != want {
+			t.Errorf("%x is %v", tag[:1], s.Dialer)
+		}
+	}
+}

@@ -22,8 +22,9 @@ type torn struct {
 	epoch, known uint64      // of the dialer's side
 	made         []*outbound // one for each exchange
 	responder    responderSide
-	unsound      bool       // the responder's side
-	got          []*inbound // one for each exchange
+	unsound      bool                // the responder's side
+	got          []*inbound          // one for each exchange
+	lost         map[uint64]struct{} // payloads that these name and that aren't stored, two for each exchange
 }
 
 // tear notes a record that contradicts others.
@@ -57,6 +58,36 @@ func (r *Restorer) setAside(p *peer, now time.Time) {
 	p.dialer, p.responder = newDialerSide(p), newResponderSide(p)
 	p.dialer.halt = fmt.Errorf("%w: key %x: %s", ErrContradicts, t.key, t.wrong)
 	m.notice(Notice{Kind: RecordContradicts, Peer: p.id, Name: t.name, Detail: p.dialer.halt.Error(), Time: now})
+}
+
+// namedAside names the payloads of what is aside that are stored, and notes which
+// aren't.
+func (r *Restorer) namedAside(t *torn, stored map[uint64]struct{}) {
+	t.lost = map[uint64]struct{}{}
+	name := func(payloads ...Payload) {
+		for _, p := range payloads {
+			if _, found := stored[p.Number]; found {
+				r.named(p)
+			} else if p.Number != 0 {
+				t.lost[p.Number] = struct{}{}
+			}
+		}
+	}
+	for _, x := range t.made {
+		name(x.payload, x.reply)
+	}
+	for _, y := range t.got {
+		name(y.payload, y.reply)
+		t.unsound = t.unsound || t.lacks(y.payload, y.reply)
+	}
+}
+
+// lacks reports whether one of these is named and not stored.
+func (t *torn) lacks(payloads ...Payload) bool {
+	return slices.ContainsFunc(payloads, func(p Payload) bool {
+		_, lost := t.lost[p.Number]
+		return lost
+	})
 }
 
 // mend goes on with a torn peer, by the operator's word, with all of its records that
@@ -97,13 +128,14 @@ func (m *Machine) mendMade(now time.Time, p *peer, t *torn) {
 			m.keys[key{p.id, x.key}] = keyed{x.name, x.payload.Hash}
 		}
 		twice := kept[x.payload.Number] && x.payload.Number != 0 || p.dialer.next > wire.MaxOpen
-		kept[x.payload.Number] = true
-		if x.contradictsItself() == "" && !twice && x.outcome == 0 {
+		senseless := x.contradictsItself() != "" || !x.committed && t.lacks(x.payload, x.reply)
+		if !senseless && !twice && x.outcome == 0 {
+			kept[x.payload.Number] = true
 			m.makeAgain(x)
 			continue
 		}
 		x.payload.Number = 0 // the sweep of the next start deletes it, unless another record names it
-		if x.contradictsItself() != "" || x.outcome == 0 {
+		if senseless || x.outcome == 0 {
 			x.outcome, x.ended, x.ordinal, x.reply, x.committed = Cancelled, now, m.nextOrdinal(), Payload{}, false
 		}
 		x.state = x.outcome

@@ -222,7 +222,7 @@ func whatIsIn(t *testing.T, j *Journal) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored, err := j.stored()
+	stored, err := j.Payloads()
 	if err != nil {
 		t.Fatal(err)
 	}

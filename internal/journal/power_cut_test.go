@@ -253,7 +253,7 @@ func (m *machine) verify() {
 		m.t.Fatalf("%s: %v", m.what, err)
 	}
 	m.j.files.removals.Wait()
-	stored, err := m.j.stored()
+	stored, err := m.j.Payloads()
 	if err != nil || len(stored) != len(named) {
 		m.t.Fatalf("%s: %d payloads are stored after the sweep, %d are named (%v)", m.what, len(stored), len(named), err)
 	}

@@ -20,7 +20,7 @@ func (j *Journal) Sweep(named iter.Seq[uint64]) (int, error) {
 	if err := j.check(); err != nil {
 		return 0, err
 	}
-	stored, err := j.stored()
+	stored, err := j.Payloads()
 	if err != nil {
 		return 0, err
 	}
@@ -46,8 +46,8 @@ func (j *Journal) Sweep(named iter.Seq[uint64]) (int, error) {
 	return len(orphans), b.Commit(true)
 }
 
-// stored returns the numbers of all payloads, in rows and in files.
-func (j *Journal) stored() (map[uint64]struct{}, error) {
+// Payloads returns the numbers of all payloads, in rows and in files.
+func (j *Journal) Payloads() (map[uint64]struct{}, error) {
 	stored := make(map[uint64]struct{})
 	err := j.store.scan(payloadRow, func(key, _ []byte) error {
 		if len(key) != 9 {

@@ -201,6 +201,15 @@ func (l *log) sweep(named iter.Seq[uint64], most int) (missing []uint64, left in
 	return missing, left
 }
 
+// numbers are those of all payloads.
+func (l *log) numbers() (map[uint64]struct{}, error) {
+	all := map[uint64]struct{}{}
+	for number := range l.payloads {
+		all[number] = struct{}{}
+	}
+	return all, nil
+}
+
 // number is a fresh payload number.
 func (l *log) number() uint64 {
 	l.next++

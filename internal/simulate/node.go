@@ -217,7 +217,12 @@ func (n *node) recover(most int) (*fsm.Machine, int) {
 		return nil, 0
 	}
 	machine := restorer.Done(n.clock())
-	missing, left := n.log.sweep(restorer.Numbers(), most)
+	named, err := restorer.Numbers(n.log.numbers)
+	if err != nil {
+		n.w.breaks(KeptAndTold, "%v: %v", n, err)
+		return nil, 0
+	}
+	missing, left := n.log.sweep(named, most)
 	for _, number := range missing {
 		n.w.breaks(NothingDeletes, "%v: payload %d is named and missing", n, number)
 		return nil, 0
