@@ -13,6 +13,9 @@ import (
 // its key, as it does with whom its allow list doesn't admit.
 var ErrNotTaken = errors.New("the peer proved its key and closed the connection: it doesn't list this node, pins it elsewhere, keeps it out, or has connections enough with it")
 
+// ErrProtocol is in a Probe: run the same release on both sides, or a later one.
+var ErrProtocol = errors.New("the peer speaks no version of the protocol that this node does: run the same release on both sides")
+
 // Probe is what came of trying what an exchange with a peer needs.
 type Probe struct {
 	Peer  identity.ID
@@ -32,7 +35,7 @@ type ProbeStep struct {
 	Address string
 	Took    time.Duration
 	// Err matches ErrNotListed, ErrKeptOut, ErrConnectionLimit, ErrNoAddress, ErrPinned
-	// or ErrNotTaken, or says what else went wrong.
+	// ErrNotTaken or ErrProtocol, or says what else went wrong.
 	Err error
 }
 
@@ -56,6 +59,8 @@ func stepError(err error) error {
 	switch {
 	case errors.Is(err, p2p.ErrNotTaken):
 		return ErrNotTaken
+	case errors.Is(err, p2p.ErrProtocol):
+		return ErrProtocol
 	case errors.Is(err, p2p.ErrNoAddress):
 		return ErrNoAddress
 	case err == nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/core/transport"
 	ma "github.com/multiformats/go-multiaddr"
@@ -34,6 +35,9 @@ const (
 // had proved its key: it isn't on the peer's allow list, or is pinned elsewhere, kept
 // out, or has too many connections. The peer knows which, and tells only its operator.
 var ErrNotTaken = errors.New("the peer proved its key and closed the connection")
+
+// ErrProtocol is how a probe says that the peer speaks another version of the protocol.
+var ErrProtocol = errors.New("the peer speaks no version of the protocol that this node does")
 
 // Step is one step of a probe.
 type Step struct {
@@ -198,7 +202,7 @@ func (b *probe) answers(ctx context.Context, c transport.CapableConn, at string)
 	var opened error
 	if !b.step(StepListed, at, func() error {
 		opened = b.agree(ctx, c)
-		if opened == nil || timedOut(opened) { // it keeps the connection open, at least
+		if opened == nil || timedOut(opened) || errors.Is(opened, ErrProtocol) { // it keeps the connection open, at least
 			return nil
 		}
 		return fmt.Errorf("%w (%w)", ErrNotTaken, opened)
@@ -227,6 +231,9 @@ func (b *probe) agree(ctx context.Context, c transport.CapableConn) error {
 	// One for each call; whoever waits on the stream is told by its error.
 	defer context.AfterFunc(ctx, func() { _ = s.Reset() })()
 	if err := multistream.SelectProtoOrFail(exchangeProtocol, s); err != nil {
+		if errors.Is(err, multistream.ErrNotSupported[protocol.ID]{}) {
+			err = ErrProtocol
+		}
 		return errors.Join(err, s.Reset())
 	}
 	if err := s.CloseWrite(); err != nil {

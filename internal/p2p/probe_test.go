@@ -142,3 +142,13 @@ func TestAProbeFindsThatNobodyAnswers(t *testing.T) {
 		t.Errorf("the last step is %+v", last)
 	}
 }
+
+func TestAProbeFindsThatThePeerSpeaksAnotherProtocol(t *testing.T) {
+	a, b := pair(t)
+	b.protocols.RemoveHandler(exchangeProtocol)
+	b.protocols.AddHandler("/parley/exchange/9", nil)
+	steps := a.probed(b, ErrProtocol, StepAllowed, StepResolve, StepConnect, StepKey, StepListed, StepAnswer)
+	if steps[4].Err != nil {
+		t.Errorf("a peer that keeps the connection is said not to: %v", steps[4].Err)
+	}
+}
