@@ -37,8 +37,8 @@ type check func(holds bool, format string, args ...any)
 func (m *Machine) checkRoom(must check) {
 	var want room
 	want.full = m.room.full
+	aside := 0
 	for _, p := range m.peers {
-		want.queued += len(p.dialer.open)
 		var stored int64
 		for _, x := range m.made {
 			if x.peer != p {
@@ -61,17 +61,22 @@ func (m *Machine) checkRoom(must check) {
 		stored = 0
 		replying := 0
 		for _, y := range p.responder.open {
-			switch y.state {
-			case Receiving, Stored, Delivered:
+			switch {
+			case y.state.unanswered():
 				stored += y.payload.Size
-			case Replying:
+			case y.state == Replying:
 				replying++
 			}
 		}
 		must(p.responder.stored == stored, "%s: %d bytes of requests are counted, %d are kept", p.id, p.responder.stored, stored)
 		must(p.responder.replying == replying, "%s: %d answers are counted, %d wait", p.id, p.responder.replying, replying)
 		want.requestBytes += stored
+		if p.torn != nil {
+			want.hold(p.torn, 1)
+			aside += len(p.torn.made)
+		}
 	}
+	must(len(m.aside) == aside, "%d exchanges are filed as aside, there are %d", len(m.aside), aside)
 	must(m.room == want, "the room is %+v, a recount gives %+v", m.room, want)
 }
 
@@ -164,7 +169,7 @@ func (m *Machine) checkResponder(p *peer, must check) {
 		must(!r.ended.has(seq), "%s: its exchange %d is open and ended", p.id, seq)
 		must(seq < r.ended.low+wire.MaxOpen, "%s: its exchange %d is beyond the window from %d", p.id, seq, r.ended.low)
 		must(y.state >= Receiving && y.state <= Refused, "%s: its exchange %d is open and %v", p.id, seq, y.state)
-		waits := y.state == Receiving || y.state == Stored || y.state == Delivered
+		waits := y.state.unanswered()
 		must((r.lanes[y.lane] == y) == waits, "%s: its exchange %d is %v, in its lane: %v", p.id, seq, y.state, r.lanes[y.lane] == y)
 		if waits {
 			unanswered[y.lane]++

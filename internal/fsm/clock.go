@@ -8,8 +8,9 @@ import (
 )
 
 // clockSet moves along whatever waits for a span of time, when the wall clock was set:
-// retries, patience, idleness, and how long a peer is kept out. Deadlines are moments
-// of that clock, and stay. So one clock does for both, and all timers are in one order.
+// retries, patience, idleness, how long a peer is kept out, and what is left of its
+// deadlines. Deadlines of requests made here are moments of that clock, and stay. So one
+// clock does for both, and all timers are in one order.
 func (m *Machine) clockSet(now time.Time, by time.Duration) {
 	along := func(t *time.Time) {
 		if !t.IsZero() {
@@ -19,10 +20,18 @@ func (m *Machine) clockSet(now time.Time, by time.Duration) {
 	for _, t := range m.timers {
 		along(&t.at)
 	}
-	for _, p := range m.peers {
+	for _, p := range m.inOrder() {
 		for _, x := range p.dialer.open {
 			along(&x.retry)
 			x.arm(m)
+		}
+		for _, y := range p.responder.inOrder() {
+			if !y.deadline.IsZero() {
+				along(&y.deadline)
+				if y.state != Receiving {
+					m.save(y)
+				}
+			}
 		}
 		for _, c := range p.conns {
 			along(&c.progress)

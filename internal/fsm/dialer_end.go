@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/wire"
@@ -184,15 +183,8 @@ func (m *Machine) unknown(name Name) error {
 	if m.history.find(name) != nil {
 		return ErrEnded
 	}
-	if name.Dialer == m.config.Self && m.isAside(name.Tag) {
+	if name.Dialer == m.config.Self && m.aside[name.Tag] != nil {
 		return ErrContradicts
 	}
 	return ErrUnknown
-}
-
-// isAside reports whether a tag is that of an exchange with a torn peer.
-func (m *Machine) isAside(tag wire.Tag) bool {
-	return slices.ContainsFunc(m.torn, func(p *peer) bool {
-		return slices.ContainsFunc(p.torn.made, func(x *outbound) bool { return x.name.Tag == tag })
-	})
 }

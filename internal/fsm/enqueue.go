@@ -77,7 +77,7 @@ func (a *admission) add(r Outgoing) (Name, error) {
 		return Name{}, p.dialer.halt
 	case !r.Dialable && p.usable() == nil:
 		return Name{}, ErrNoAddress
-	case m.made[r.Tag] != nil || m.isAside(r.Tag):
+	case m.made[r.Tag] != nil || m.aside[r.Tag] != nil:
 		return Name{}, ErrTagReused
 	}
 	a.tags = append(a.tags, r.Tag)
@@ -124,7 +124,7 @@ func (a *admission) whole() error {
 		return ErrDiskFull
 	case a.repeatsTag():
 		return ErrTagReused
-	case len(m.made)+len(a.tags) > m.config.MaxQueued || m.room.queuedBytes+a.bytes > m.config.MaxStored:
+	case len(m.made)+len(m.aside)+len(a.tags) > m.config.MaxQueued || m.room.queuedBytes+a.bytes > m.config.MaxStored:
 		return ErrQueueFull
 	}
 	return nil
@@ -178,7 +178,6 @@ func (m *Machine) enter(x *outbound) {
 	if !x.acked {
 		d.unacknowledged++
 	}
-	m.room.queued++
 	if x.outcome == 0 {
 		m.room.queuedBytes += x.payload.Size
 	}
@@ -198,7 +197,6 @@ func (m *Machine) leave(now time.Time, x *outbound) {
 	if !x.acked {
 		d.unacknowledged--
 	}
-	m.room.queued--
 	if len(d.open) == 0 {
 		x.peer.addresses = nil // the next request says where to dial, or the allow list
 	}

@@ -218,7 +218,6 @@ func (m *Machine) renumber(now time.Time, x *outbound) {
 	d := &x.peer.dialer
 	if x.state == Cancelling {
 		x.state = x.outcome
-		m.room.queued--
 		x.retryAt(m, time.Time{})
 		if x.committed {
 			m.forgetOutbound(now, x)

@@ -47,6 +47,7 @@ type Machine struct {
 	streams   map[Stream]*stream     // one for each stream
 	blamed    map[Peer]*blame        // at most maxBlamed
 	torn      []*peer                // whose records contradict each other, one for each peer
+	aside     map[wire.Tag]*outbound // made here for these: with made at most MaxQueued
 	outbox    outbox
 	history   history
 	room      room
@@ -72,6 +73,7 @@ func New(config Config) *Machine {
 		made:      map[wire.Tag]*outbound{},
 		got:       map[Name]*inbound{},
 		abandoned: map[Name]*inbound{},
+		aside:     map[wire.Tag]*outbound{},
 		keys:      map[key]keyed{},
 		conns:     map[Conn]*connection{},
 		streams:   map[Stream]*stream{},

@@ -23,6 +23,9 @@ const (
 	Abandoned                               // end: the dialer gave it up
 )
 
+// unanswered reports whether the request is kept, and holds its lane.
+func (s ResponderState) unanswered() bool { return s >= Receiving && s <= Delivered }
+
 // inbound is an exchange that a peer made with this node.
 type inbound struct {
 	peer     *peer
@@ -161,14 +164,14 @@ func (m *Machine) enterInbound(y *inbound) {
 	r := &y.peer.responder
 	r.open[y.seq] = y
 	m.got[y.name] = y
-	switch y.state {
-	case Receiving, Stored, Delivered:
+	switch {
+	case y.state.unanswered():
 		r.lanes[y.lane] = y
 		r.stored += y.payload.Size
 		m.room.requestBytes += y.payload.Size
-	case Replying:
+	case y.state == Replying:
 		r.replying++
-	case Refused:
+	case y.state == Refused:
 		r.refused++
 	}
 	m.room.open++

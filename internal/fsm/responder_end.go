@@ -244,13 +244,13 @@ func (m *Machine) endInbound(now time.Time, y *inbound, end ResponderState, said
 // dropInbound takes an exchange from among the open ones and gives back its room.
 func (m *Machine) dropInbound(y *inbound) {
 	r := &y.peer.responder
-	switch y.state {
-	case Receiving, Stored, Delivered:
+	switch {
+	case y.state.unanswered():
 		r.stored -= y.payload.Size
 		m.room.requestBytes -= y.payload.Size
-	case Replying:
+	case y.state == Replying:
 		r.replying--
-	case Refused:
+	case y.state == Refused:
 		r.refused--
 	}
 	delete(r.open, y.seq)

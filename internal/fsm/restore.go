@@ -205,9 +205,7 @@ func (r *Restorer) Done(now time.Time) *Machine {
 		}
 		m.ordinal = max(m.ordinal, y.ordinal)
 	}
-	for _, p := range m.torn {
-		r.setAside(p, now)
-	}
+	r.setAside(now)
 	slices.SortFunc(r.outs, bySeq)
 	for _, x := range r.outs {
 		if x.key != "" {

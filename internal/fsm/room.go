@@ -13,8 +13,7 @@ import (
 // message of the largest size for each. Where everyone is admitted there is no such
 // promise: strangers cost nothing.
 type room struct {
-	queued       int   // exchanges made here and not ended
-	queuedBytes  int64 // of their requests
+	queuedBytes  int64 // of the requests of exchanges made here and not ended
 	replyBytes   int64 // of replies that the application hasn't committed
 	open         int   // exchanges of peers, not ended
 	requestBytes int64 // of their requests that aren't answered
@@ -74,6 +73,25 @@ func (r *room) relievedBy(x *outbound, size int64) bool {
 // maxRelief bounds the replies that are taken though the disk is full, in bytes of all
 // peers: half of what is kept free by default. Beyond it they wait for room.
 const maxRelief = 128 << 20
+
+// hold takes the room of what is aside of a torn peer: one time, or -1 times to give it
+// back.
+func (r *room) hold(t *torn, times int) {
+	for _, x := range t.made {
+		if x.outcome == 0 {
+			r.queuedBytes += int64(times) * x.payload.Size
+		}
+		if !x.committed {
+			r.replyBytes += int64(times) * x.reply.Size
+		}
+	}
+	for _, y := range t.got {
+		if y.state.unanswered() {
+			r.requestBytes += int64(times) * y.payload.Size
+		}
+	}
+	r.open += times * len(t.got)
+}
 
 // key is an idempotency key: its scope is the peer that the request is for.
 type key struct {

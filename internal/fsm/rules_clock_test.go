@@ -33,6 +33,26 @@ func TestWhatWaitsForASpanHeedsNoClockThatIsSet(t *testing.T) {
 	}
 }
 
+// A deadline of the peer's comes as what is left of it.
+func TestAPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
+	n := newNode(t)
+	n.step(Listed{Peer: alice})
+	c, s := n.accept(alice)
+	asked := request(1, "")
+	asked.Remaining = time.Minute
+	n.arrive(c, s, asked)
+	n.now = n.now.Add(-5 * time.Hour)
+	n.step(ClockSet{By: -5 * time.Hour})
+	y := n.m.peers[alice].responder.open[1]
+	if left := y.deadline.Sub(n.now); left != time.Minute {
+		t.Fatalf("%v are left of a minute", left)
+	}
+	n.restart(false)
+	if again := n.m.peers[alice].responder.open[1]; !again.deadline.Equal(y.deadline) {
+		t.Fatalf("started again, the deadline is %v, it was %v", again.deadline, y.deadline)
+	}
+}
+
 func TestAPeerIsKeptOutForAsLongWhenTheClockIsSet(t *testing.T) {
 	n, c := connectedNode(t)
 	n.step(Violated{Conn: c, Rule: "a rule"})

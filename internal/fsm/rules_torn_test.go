@@ -118,6 +118,36 @@ func TestRecordsThatContradictEachOtherHaltTheirPeer(t *testing.T) {
 	}
 }
 
+// What is set aside keeps its room: the limits hold before the operator has renewed, and
+// after.
+func TestWhatIsAsideOfATornPeerKeepsItsRoom(t *testing.T) {
+	for _, lost := range []byte{dialerKey, responderKey} {
+		before, n := tornNode(t, func(records map[string][]byte) {
+			delete(records, string(append([]byte{lost}, alice...)))
+		})
+		want := before.m.room
+		if n.m.room != want {
+			t.Errorf("without %q the room is %+v, it was %+v", lost, n.m.room, want)
+		}
+		n.m.config.MaxQueued = len(before.m.made)
+		n.step(Listed{Peer: alice}, Listed{Peer: bob})
+		ask := func() error {
+			n.step(Enqueue{Call: 1, Requests: []Outgoing{{Peer: bob, Tag: wire.Tag{99}, Dialable: true, Payload: n.text("more")}}})
+			return n.ready.Answers[0].Err
+		}
+		if err := ask(); !errors.Is(err, ErrQueueFull) {
+			t.Errorf("without %q one more than MaxQueued: %v", lost, err)
+		}
+		n.step(Renew{Call: 2, Peer: alice})
+		if n.m.room.queuedBytes != want.queuedBytes || len(n.m.made) != len(before.m.made) || len(n.m.aside) > 0 {
+			t.Errorf("without %q and renewed the room is %+v with %d made, it was %+v with %d", lost, n.m.room, len(n.m.made), want, len(before.m.made))
+		}
+		if err := ask(); !errors.Is(err, ErrQueueFull) {
+			t.Errorf("without %q and renewed, one more than MaxQueued: %v", lost, err)
+		}
+	}
+}
+
 func TestARequestWhoseRecordContradictedIsMarkedWhenItComesAgain(t *testing.T) {
 	_, n := tornNode(t, func(records map[string][]byte) {
 		delete(records, string(append([]byte{responderKey}, alice...)))

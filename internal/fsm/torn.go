@@ -36,28 +36,34 @@ func (r *Restorer) tear(p *peer, name Name, k []byte, wrong string) {
 	p.torn.unsound = p.torn.unsound || k[0] != dialerKey && k[0] != outboundKey
 }
 
-// setAside takes a torn peer's exchanges out of the machine.
-func (r *Restorer) setAside(p *peer, now time.Time) {
-	m, t := r.m, p.torn
-	mine := func(x *outbound) bool { return x.peer == p }
-	for _, x := range r.outs {
-		if mine(x) {
+// setAside takes the exchanges of torn peers out of the machine. Their room stays
+// taken: they come back.
+func (r *Restorer) setAside(now time.Time) {
+	m := r.m
+	r.outs = slices.DeleteFunc(r.outs, func(x *outbound) bool {
+		t := x.peer.torn
+		if t != nil {
 			t.made = append(t.made, x)
+			m.aside[x.name.Tag] = x
 		}
-	}
-	r.outs = slices.DeleteFunc(r.outs, mine)
+		return t != nil
+	})
 	for _, y := range r.ins {
-		if y.peer == p {
+		if t := y.peer.torn; t != nil {
 			t.got = append(t.got, y)
 		}
 	}
-	for _, y := range p.responder.inOrder() {
-		m.dropInbound(y)
+	for _, p := range m.torn {
+		t := p.torn
+		for _, y := range p.responder.inOrder() {
+			m.dropInbound(y)
+		}
+		t.epoch, t.known, t.responder = p.dialer.epoch, p.dialer.known, p.responder
+		p.dialer, p.responder = newDialerSide(p), newResponderSide(p)
+		p.dialer.halt = fmt.Errorf("%w: key %x: %s", ErrContradicts, t.key, t.wrong)
+		m.room.hold(t, 1)
+		m.notice(Notice{Kind: RecordContradicts, Peer: p.id, Name: t.name, Detail: p.dialer.halt.Error(), Time: now})
 	}
-	t.epoch, t.known, t.responder = p.dialer.epoch, p.dialer.known, p.responder
-	p.dialer, p.responder = newDialerSide(p), newResponderSide(p)
-	p.dialer.halt = fmt.Errorf("%w: key %x: %s", ErrContradicts, t.key, t.wrong)
-	m.notice(Notice{Kind: RecordContradicts, Peer: p.id, Name: t.name, Detail: p.dialer.halt.Error(), Time: now})
 }
 
 // namedAside names the payloads of what is aside that are stored, and notes which
@@ -98,6 +104,10 @@ func (m *Machine) mend(now time.Time, p *peer) {
 	t := p.torn
 	p.torn = nil
 	m.torn = slices.DeleteFunc(m.torn, func(other *peer) bool { return other == p })
+	m.room.hold(t, -1)
+	for _, x := range t.made {
+		delete(m.aside, x.name.Tag)
+	}
 	m.renew(now, p, newEpoch(now, max(t.epoch, t.known)))
 	m.mendMade(now, p, t)
 	if t.unsound {
@@ -117,7 +127,7 @@ func (m *Machine) mend(now time.Time, p *peer) {
 // told. One that contradicts itself ends as cancelled.
 func (m *Machine) mendMade(now time.Time, p *peer, t *torn) {
 	slices.SortFunc(t.made, func(a, b *outbound) int {
-		return cmp.Or(bySeq(a, b), cmp.Compare(string(a.name.Tag[:]), string(b.name.Tag[:])))
+		return cmp.Or(cmp.Compare(a.epoch, b.epoch), bySeq(a, b), cmp.Compare(string(a.name.Tag[:]), string(b.name.Tag[:])))
 	})
 	kept := map[uint64]bool{}
 	var over []*outbound

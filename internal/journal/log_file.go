@@ -54,7 +54,7 @@ func openLog(fs vfs.FS, name string) (*logFile, error) {
 	if _, isLog := logNumber(fs, name); isLog {
 		l.number, l.marked = uint32(number), found
 	} else {
-		l.manifest = true
+		l.manifest, l.marked = true, found && mark.log == number // each has its own
 	}
 	f, err := fs.Open(name)
 	if err != nil {
