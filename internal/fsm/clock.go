@@ -30,6 +30,7 @@ func (m *Machine) clockSet(now time.Time, by time.Duration) {
 				along(&y.deadline)
 				if y.state != Receiving {
 					m.save(y)
+					m.sync() // what is told of the peer's exchanges rests on synced records only
 				}
 			}
 		}

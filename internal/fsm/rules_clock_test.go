@@ -47,7 +47,7 @@ func TestAPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
 	if left := y.deadline.Sub(n.now); left != time.Minute {
 		t.Fatalf("%v are left of a minute", left)
 	}
-	n.restart(false)
+	n.restart(true)
 	if again := n.m.peers[alice].responder.open[1]; !again.deadline.Equal(y.deadline) {
 		t.Fatalf("started again, the deadline is %v, it was %v", again.deadline, y.deadline)
 	}
