@@ -2,7 +2,6 @@ package control
 
 import (
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/parley-p2p/parley"
@@ -25,13 +24,17 @@ const (
 // of the runs before.
 type inbox struct {
 	mu     sync.Mutex
-	events []held        // by place; at most Config.MaxOpen requests, MaxQueued outcomes, maxAbandonments and maxNotices
-	last   uint64        // the place given last
-	came   chan struct{} // closed at the next event, and made anew
+	events []*held              // by place; at most Config.MaxOpen requests, MaxQueued outcomes, maxAbandonments and maxNotices, and as many that are gone
+	gone   int                  // of the events
+	about  map[parley.ID]*held  // those that are about an exchange, one for each
+	last   uint64               // the place given last
+	came   chan struct{}        // closed at the next event, and made anew
+	calls  map[parley.ID][]call // one for each call that waits for an exchange's end
 
-	notices, abandonments int // among the events
+	notices, abandonments latest
 
-	early []parley.ID // done with when nothing was told of them yet; at most maxEarly, the latest
+	early     map[parley.ID]struct{} // done with when nothing was told of them yet: as earlyOnes
+	earlyOnes []parley.ID            // at most maxEarly, the latest
 }
 
 // held is an event that nobody is done with.
@@ -39,132 +42,121 @@ type held struct {
 	parley.Event
 	place uint64
 	given bool // to a client in this run
+	gone  bool
 }
+
+// call is told when something comes or goes that is about its exchange. It has room
+// for one.
+type call chan struct{}
 
 // newInbox makes the inbox of a run. Run numbers grow with each start of the node.
 func newInbox(run uint64) *inbox {
-	return &inbox{last: run << 32, came: make(chan struct{})}
+	return &inbox{
+		about: map[parley.ID]*held{}, last: run << 32, came: make(chan struct{}), calls: map[parley.ID][]call{},
+		notices: latest{most: maxNotices}, abandonments: latest{most: maxAbandonments}, early: map[parley.ID]struct{}{},
+	}
 }
 
 // put adds an event. What it makes void goes: a request that was abandoned.
 func (b *inbox) put(e parley.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e.Kind == parley.RequestAbandoned && !b.remove(e.ID) {
-		return // it was answered, or nobody here was told of it
-	}
-	// A request that was answered and is possibly seen is asked anew.
-	if slices.Contains(b.early, e.ID) && !e.Kind.Priority() && !e.PossiblySeen {
+	h := &held{Event: e}
+	if e.Kind.Priority() {
+		b.letGo(b.notices.add(h))
+	} else if !b.enter(h) {
 		return
 	}
-	switch {
-	case e.Kind.Priority():
-		b.makeRoom(&b.notices, maxNotices, isNotice)
-	case e.Kind == parley.RequestAbandoned:
-		b.makeRoom(&b.abandonments, maxAbandonments, isAbandonment)
-	}
 	b.last++
-	b.events = append(b.events, held{Event: e, place: b.last})
+	h.place = b.last
+	b.events = append(b.events, h)
 	close(b.came)
 	b.came = make(chan struct{})
 }
 
-// makeRoom counts one more of a kind, and lets go of the oldest where there are as
-// many as may be.
-func (b *inbox) makeRoom(count *int, most int, ofKind func(held) bool) {
-	if *count < most {
-		*count++
-		return
+// enter files an event under its exchange. It reports whether anybody is to hear of it.
+func (b *inbox) enter(h *held) bool {
+	before := b.remove(h.ID)
+	if h.Kind == parley.RequestAbandoned {
+		if before == nil || !before.given {
+			return false // it was answered, or nobody here was told of it
+		}
+		b.letGo(b.abandonments.add(h))
 	}
-	oldest := slices.IndexFunc(b.events, ofKind)
-	b.events = slices.Delete(b.events, oldest, oldest+1)
+	// A request that was answered and is possibly seen is asked anew.
+	if _, early := b.early[h.ID]; early && !h.PossiblySeen {
+		return false
+	}
+	h.given = before != nil && before.given && before.Kind == h.Kind
+	b.about[h.ID] = h
+	b.tell(h.ID)
+	return true
 }
-
-func isNotice(e held) bool { return e.Kind.Priority() }
-
-func isAbandonment(e held) bool { return e.Kind == parley.RequestAbandoned }
 
 // done takes out what is told of an exchange, and what is on its way here: a client
 // that has an event of an earlier run can be quicker than the same event in this one.
 func (b *inbox) done(id parley.ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := len(b.events)
-	b.remove(id)
-	if len(b.events) < before || slices.Contains(b.early, id) {
+	b.tell(id)
+	_, early := b.early[id]
+	if b.remove(id) != nil || early {
 		return
 	}
-	if len(b.early) == maxEarly {
-		b.early = slices.Delete(b.early, 0, 1)
+	if len(b.earlyOnes) == maxEarly {
+		delete(b.early, b.earlyOnes[0])
+		b.earlyOnes = slices.Delete(b.earlyOnes, 0, 1)
 	}
-	b.early = append(b.early, id)
+	b.early[id] = struct{}{}
+	b.earlyOnes = append(b.earlyOnes, id)
 }
 
-// remove takes out what is told of an exchange, and reports whether a client had
-// been given it.
-func (b *inbox) remove(id parley.ID) (given bool) {
-	b.events = slices.DeleteFunc(b.events, func(e held) bool {
-		if e.Kind.Priority() || e.ID != id {
-			return false
-		}
-		given = given || e.given
-		if isAbandonment(e) {
-			b.abandonments--
-		}
-		return true
-	})
-	return given
+// remove takes out what is told of an exchange; nil when nothing is.
+func (b *inbox) remove(id parley.ID) *held {
+	h := b.about[id]
+	b.letGo(h)
+	return h
 }
 
-// filter is what a client wants.
-type filter struct {
-	after          uint64
-	lanePrefix     string
-	withoutNotices bool
-	watching       bool // what is given doesn't count as given
-}
-
-func (f filter) wants(e held) bool {
-	if e.Kind.Priority() {
-		return !f.withoutNotices
+// letGo takes out an event; nil: none. What is gone keeps its place among the events
+// until it is half of them, so that each costs the same however many there are.
+func (b *inbox) letGo(h *held) {
+	if h == nil || h.gone {
+		return
 	}
-	return strings.HasPrefix(e.Lane, f.lanePrefix)
-}
-
-// take gives up to so many events, in order of their places, that a client wants,
-// and notes that it has them. With none it gives what is closed when more come.
-func (b *inbox) take(f filter, most int) (events []held, more <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	from, _ := slices.BinarySearchFunc(b.events, f.after+1, func(e held, place uint64) int {
-		return int(int64(e.place) - int64(place))
-	})
-	for i := from; i < len(b.events) && len(events) < most; i++ {
-		if e := &b.events[i]; f.wants(*e) {
-			events = append(events, *e)
-			e.given = e.given || !f.watching
-		}
+	h.gone = true
+	b.gone++
+	if b.about[h.ID] == h {
+		delete(b.about, h.ID)
 	}
-	return events, b.came
-}
-
-// find gives the outcome of an exchange, if it is there, and notes that a client has
-// it; and else what is closed when more comes.
-func (b *inbox) find(id parley.ID) (e held, found bool, more <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	i := slices.IndexFunc(b.events, func(e held) bool { return !e.Kind.Priority() && e.ID == id })
-	if i < 0 {
-		return held{}, false, b.came
+	if b.gone > len(b.events)/2 {
+		b.events = slices.DeleteFunc(b.events, func(e *held) bool { return e.gone })
+		b.gone = 0
 	}
-	e = b.events[i]
-	b.events[i].given = true
-	return e, true, nil
 }
 
 // standing is how many events are held, and the place of the latest there was.
 func (b *inbox) standing() (count int, last uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.events), b.last
+	return len(b.events) - b.gone, b.last
+}
+
+// latest is the events of one kind that came last.
+type latest struct {
+	events []*held // at most most, some of them gone
+	most   int
+}
+
+// add adds one, and returns what makes room for it; nil: there was room.
+func (l *latest) add(h *held) (oldest *held) {
+	if len(l.events) == l.most {
+		l.events = slices.DeleteFunc(l.events, func(e *held) bool { return e.gone })
+	}
+	if len(l.events) == l.most {
+		oldest = l.events[0]
+		l.events = slices.Delete(l.events, 0, 1)
+	}
+	l.events = append(l.events, h)
+	return oldest
 }

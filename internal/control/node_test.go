@@ -184,40 +184,6 @@ func TestWhatIsGoneHidesNothingAfterIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsDoneWithBeforeItComesDoesntCome(t *testing.T) {
-	box := newInbox(1)
-	first, second := parley.ID{Tag: [16]byte{1}}, parley.ID{Tag: [16]byte{2}}
-	box.done(first)
-	box.put(parley.Event{Kind: parley.RequestReceived, ID: first})
-	box.put(parley.Event{Kind: parley.RequestReceived, ID: second})
-	if events, _ := box.take(filter{}, 10); len(events) != 1 || events[0].ID != second {
-		t.Errorf("what comes is %v", events)
-	}
-	box.put(parley.Event{Kind: parley.RequestReceived, ID: first, PossiblySeen: true})
-	if held, _ := box.standing(); held != 2 {
-		t.Error("a request of a peer whose journal was set back isn't held")
-	}
-	for i := range 2 * maxEarly {
-		box.done(parley.ID{Tag: [16]byte{3, byte(i), byte(i >> 8)}})
-	}
-	if len(box.early) != maxEarly {
-		t.Errorf("%d are kept", len(box.early))
-	}
-}
-
-func TestAbandonmentsDontHeapUp(t *testing.T) {
-	box := newInbox(1)
-	for i := range 2 * maxAbandonments {
-		id := parley.ID{Tag: [16]byte{byte(i), byte(i >> 8), 1}}
-		box.put(parley.Event{Kind: parley.RequestReceived, ID: id})
-		box.take(filter{after: box.last - 1}, 1)
-		box.put(parley.Event{Kind: parley.RequestAbandoned, ID: id})
-	}
-	if held, last := box.standing(); held != maxAbandonments || last != 1<<32+4*maxAbandonments {
-		t.Errorf("%d events are held, the last at %d", held, last)
-	}
-}
-
 func TestARequestCountsAsTakenOnceAClientHasIt(t *testing.T) {
 	a, b := pair(t)
 	id := a.send(t, "", "question")

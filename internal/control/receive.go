@@ -35,7 +35,7 @@ func (n *Node) Receive(ctx context.Context, r *v1.ReceiveRequest) (*v1.ReceiveRe
 	f := filter{after: r.After, lanePrefix: r.LanePrefix, withoutNotices: r.WithoutNotices}
 	response := &v1.ReceiveResponse{Last: r.After}
 	for {
-		events, more := n.inbox.take(f, most)
+		events, looked, more := n.inbox.take(f, most)
 		gone := len(events) > 0
 		for size := 0; len(events) > 0; events = events[1:] {
 			if size += n.sizeOf(events[0]); size > maxBodies && len(response.Events) > 0 && !r.WithoutBody {
@@ -50,7 +50,7 @@ func (n *Node) Receive(ctx context.Context, r *v1.ReceiveRequest) (*v1.ReceiveRe
 				response.Events = append(response.Events, e)
 			}
 		}
-		f.after = response.Last
+		f.after = looked
 		if len(response.Events) > 0 {
 			return response, nil
 		}
@@ -74,7 +74,8 @@ func (n *Node) Follow(ctx context.Context, r *v1.FollowRequest, to *connect.Serv
 // follow gives events until the context ends, or they can't be given.
 func (n *Node) follow(ctx context.Context, f filter, withBody bool, give func(*v1.Event) error) error {
 	for {
-		events, more := n.inbox.take(f, 1)
+		events, looked, more := n.inbox.take(f, 1)
+		f.after = looked
 		if len(events) == 0 {
 			select {
 			case <-more:
@@ -83,7 +84,6 @@ func (n *Node) follow(ctx context.Context, f filter, withBody bool, give func(*v
 				return nil
 			}
 		}
-		f.after = events[0].place
 		e, err := n.give(events[0], withBody, !f.watching)
 		if err != nil {
 			return err

@@ -63,9 +63,10 @@ func (n *Node) Wait(ctx context.Context, r *v1.WaitRequest) (*v1.Event, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
+	changed, leave := n.inbox.await(id)
+	defer leave()
 	for {
-		e, found, more := n.inbox.find(id)
-		if found {
+		if e, found := n.inbox.find(id); found {
 			return n.event(e, !r.WithoutBody)
 		}
 		x, err := n.handler.Exchange(id)
@@ -76,7 +77,7 @@ func (n *Node) Wait(ctx context.Context, r *v1.WaitRequest) (*v1.Event, error) {
 			return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("%s has ended (%s) and is committed: nothing is left to wait for", id, x.State))
 		}
 		select {
-		case <-more:
+		case <-changed:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return nil, connect.NewError(connect.CodeCanceled, ctx.Err())
