@@ -123,6 +123,7 @@ func (l *Loop) Run() {
 		if by := l.clock.Set(wall, steady); by != 0 {
 			l.inputs = slices.Insert(l.inputs, 0, fsm.Input(fsm.ClockSet{By: by}))
 		}
+		began := l.now()
 		outcome := l.turn.Take(wall, l.inputs)
 		clear(l.inputs)
 		l.inputs, l.inline = l.inputs[:0], 0
@@ -132,7 +133,7 @@ func (l *Loop) Run() {
 		}
 		timer.Stop()
 		if at := outcome.Deadline; !at.IsZero() {
-			at = now.Add(min(at.Sub(wall), wallLook))
+			at = began.Add(min(at.Sub(wall), wallLook))
 			timer.Reset(sooner(at, l.alerts.at).Sub(now))
 		} else if at = l.alerts.at; !at.IsZero() {
 			timer.Reset(at.Sub(now))
