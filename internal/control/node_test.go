@@ -33,24 +33,24 @@ type side struct {
 }
 
 // pair makes two nodes that list each other as "peer".
-func pair(t *testing.T) (a, b side) {
+func pair(t testing.TB) (a, b side) {
 	t.Helper()
 	keys := []identity.Key{newKey(t), newKey(t)}
 	sides := make([]side, 2)
 	for i := range sides {
-		path := filepath.Join(t.TempDir(), "peers.toml")
+		directory := t.TempDir()
 		list, err := allowlist.New(allowlist.Member{ID: keys[1-i].PeerID(), Name: "peer"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		h, err := parley.New("127.0.0.1:0", keys[i], parley.Config{
-			AllowList: list, ExplicitCommit: true, ExplicitTake: true, MaxMessageSize: testLimit, IdleTimeout: time.Minute,
+			AllowList: list, ExplicitCommit: true, ExplicitTake: true, Dir: filepath.Join(directory, "journal"), MaxMessageSize: testLimit, IdleTimeout: time.Minute,
 			Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := New(h, Options{AllowList: list, AllowListFile: path, Run: 1, MaxMessageSize: testLimit})
+		n := New(h, Options{AllowList: list, AllowListFile: filepath.Join(directory, "peers.toml"), Run: 1, MaxMessageSize: testLimit})
 		server := httptest.NewServer(n.Routes(nil))
 		done := make(chan error, 1)
 		go func() { done <- n.Run(t.Context()) }()
@@ -75,7 +75,7 @@ func pair(t *testing.T) (a, b side) {
 	return sides[0], sides[1]
 }
 
-func newKey(t *testing.T) identity.Key {
+func newKey(t testing.TB) identity.Key {
 	t.Helper()
 	key, err := identity.Generate(identity.Ed25519)
 	if err != nil {
@@ -181,6 +181,33 @@ func TestWhatIsGoneHidesNothingAfterIt(t *testing.T) {
 	}
 	if e := b.next(t, 0); e.Id != id {
 		t.Errorf("after what is gone comes %v", e)
+	}
+}
+
+func TestManyAreAnsweredTogetherAndEachForItself(t *testing.T) {
+	a, b := pair(t)
+	replied, rejected, both := a.send(t, "1", "question"), a.send(t, "2", "question"), a.send(t, "3", "question")
+	after := uint64(0)
+	for range 3 {
+		after = b.next(t, after).Seq
+	}
+	unknown := parley.ID{Dialer: a.handler.PeerID(), Tag: [16]byte{9}}.String()
+	got, err := b.client.Answer(t.Context(), &v1.AnswerRequest{Answers: []*v1.OneAnswer{
+		{Id: replied, Body: []byte("answer")}, {Id: rejected, Reason: "no"}, {Id: unknown}, {Id: both, Body: []byte("answer"), Reason: "no"},
+	}})
+	if err != nil || len(got.Failures) != 2 || got.Failures[0].Id != unknown || got.Failures[0].Code != "not_found" || got.Failures[1].Code != "invalid_argument" {
+		t.Fatalf("what fails is %v (%v)", got, err)
+	}
+	for id, want := range map[string]string{replied: "answered", rejected: "rejected"} {
+		if e, err := a.client.Wait(t.Context(), &v1.WaitRequest{Id: id, Wait: durationpb.New(time.Minute)}); err != nil || e.Outcome != want {
+			t.Errorf("the outcome is %v, want %s (%v)", e, want, err)
+		}
+	}
+	if held, _ := b.inbox.standing(); held != 1 {
+		t.Errorf("%d requests are held, want the one that wasn't answered", held)
+	}
+	if _, err := b.client.Answer(t.Context(), &v1.AnswerRequest{}); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("no answers: %v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"connectrpc.com/connect"
@@ -108,47 +107,4 @@ func (n *Node) give(h held, withBody, taking bool) (*v1.Event, error) {
 		err = failure(n.handler.Take(h.ID))
 	}
 	return e, err
-}
-
-// Commit implements the call.
-func (n *Node) Commit(_ context.Context, r *v1.CommitRequest) (*v1.CommitResponse, error) {
-	for i, text := range r.Ids {
-		id, err := n.exchange(text)
-		if err != nil {
-			return nil, fmt.Errorf("ids[%d]: %w", i, err)
-		}
-		if err := n.handler.Commit(id); err != nil {
-			return nil, failure(err)
-		}
-		n.inbox.done(id)
-	}
-	return &v1.CommitResponse{}, nil
-}
-
-// Reply implements the call.
-func (n *Node) Reply(_ context.Context, r *v1.ReplyRequest) (*v1.ReplyResponse, error) {
-	id, err := n.exchange(r.Id)
-	if err != nil {
-		return nil, err
-	}
-	return &v1.ReplyResponse{}, n.answered(id, n.handler.Reply(id, r.Body))
-}
-
-// Reject implements the call.
-func (n *Node) Reject(_ context.Context, r *v1.RejectRequest) (*v1.RejectResponse, error) {
-	id, err := n.exchange(r.Id)
-	if err != nil {
-		return nil, err
-	}
-	return &v1.RejectResponse{}, n.answered(id, n.handler.Reject(id, r.Reason))
-}
-
-// answered takes a request that was answered out of the inbox; also one that had
-// been answered before, or that is no more.
-func (n *Node) answered(id parley.ID, err error) error {
-	if err == nil || errors.Is(err, parley.ErrAnswered) {
-		n.options.Programs.Drop(id) // first: it is no dead letter any more, nor becomes one
-		n.inbox.done(id)
-	}
-	return failure(err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -29,6 +30,7 @@ func (n *Node) Routes(tokens []Token) http.Handler {
 	mux.Handle(parleyv1connect.NewNodeHandler(n,
 		connect.WithCodec(strictJSON{"json"}), connect.WithCodec(strictJSON{"json; charset=utf-8"}),
 		connect.WithReadMaxBytes(n.largestCall()),
+		connect.WithCompressMinBytes(math.MaxInt), // within a machine it costs more than it spares
 	))
 	n.routeRaw(mux)
 	return guarded(mux, tokens)

@@ -1369,6 +1369,216 @@ func (*RejectResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
+type AnswerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*OneAnswer           `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"` // 1 to 1,000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerRequest) Reset() {
+	*x = AnswerRequest{}
+	mi := &file_parley_v1_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerRequest) ProtoMessage() {}
+
+func (x *AnswerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerRequest.ProtoReflect.Descriptor instead.
+func (*AnswerRequest) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AnswerRequest) GetAnswers() []*OneAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// OneAnswer is a reply, or a rejection when there is a reason.
+type OneAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Body          []byte                 `protobuf:"bytes,2,opt,name=body,proto3" json:"body,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"` // at most 1,024 bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OneAnswer) Reset() {
+	*x = OneAnswer{}
+	mi := &file_parley_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OneAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OneAnswer) ProtoMessage() {}
+
+func (x *OneAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OneAnswer.ProtoReflect.Descriptor instead.
+func (*OneAnswer) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *OneAnswer) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *OneAnswer) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *OneAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type AnswerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Failures      []*AnswerFailure       `protobuf:"bytes,1,rep,name=failures,proto3" json:"failures,omitempty"` // none: all are on disk
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerResponse) Reset() {
+	*x = AnswerResponse{}
+	mi := &file_parley_v1_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerResponse) ProtoMessage() {}
+
+func (x *AnswerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerResponse.ProtoReflect.Descriptor instead.
+func (*AnswerResponse) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AnswerResponse) GetFailures() []*AnswerFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// AnswerFailure says why one couldn't be answered.
+type AnswerFailure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"` // of those that Reply and Reject fail with, as not_found
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerFailure) Reset() {
+	*x = AnswerFailure{}
+	mi := &file_parley_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerFailure) ProtoMessage() {}
+
+func (x *AnswerFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerFailure.ProtoReflect.Descriptor instead.
+func (*AnswerFailure) Descriptor() ([]byte, []int) {
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AnswerFailure) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AnswerFailure) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *AnswerFailure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 type ListExchangesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"` // only with it
@@ -1379,7 +1589,7 @@ type ListExchangesRequest struct {
 
 func (x *ListExchangesRequest) Reset() {
 	*x = ListExchangesRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[19]
+	mi := &file_parley_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1601,7 @@ func (x *ListExchangesRequest) String() string {
 func (*ListExchangesRequest) ProtoMessage() {}
 
 func (x *ListExchangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[19]
+	mi := &file_parley_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1614,7 @@ func (x *ListExchangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExchangesRequest.ProtoReflect.Descriptor instead.
 func (*ListExchangesRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListExchangesRequest) GetPeer() string {
@@ -1430,7 +1640,7 @@ type ListExchangesResponse struct {
 
 func (x *ListExchangesResponse) Reset() {
 	*x = ListExchangesResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[20]
+	mi := &file_parley_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1652,7 @@ func (x *ListExchangesResponse) String() string {
 func (*ListExchangesResponse) ProtoMessage() {}
 
 func (x *ListExchangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[20]
+	mi := &file_parley_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1665,7 @@ func (x *ListExchangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExchangesResponse.ProtoReflect.Descriptor instead.
 func (*ListExchangesResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListExchangesResponse) GetExchanges() []*Exchange {
@@ -1474,7 +1684,7 @@ type GetExchangeRequest struct {
 
 func (x *GetExchangeRequest) Reset() {
 	*x = GetExchangeRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[21]
+	mi := &file_parley_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1486,7 +1696,7 @@ func (x *GetExchangeRequest) String() string {
 func (*GetExchangeRequest) ProtoMessage() {}
 
 func (x *GetExchangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[21]
+	mi := &file_parley_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1499,7 +1709,7 @@ func (x *GetExchangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExchangeRequest.ProtoReflect.Descriptor instead.
 func (*GetExchangeRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetExchangeRequest) GetId() string {
@@ -1537,7 +1747,7 @@ type Exchange struct {
 
 func (x *Exchange) Reset() {
 	*x = Exchange{}
-	mi := &file_parley_v1_node_proto_msgTypes[22]
+	mi := &file_parley_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1759,7 @@ func (x *Exchange) String() string {
 func (*Exchange) ProtoMessage() {}
 
 func (x *Exchange) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[22]
+	mi := &file_parley_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1772,7 @@ func (x *Exchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
 func (*Exchange) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Exchange) GetId() string {
@@ -1707,7 +1917,7 @@ type ForgetRequest struct {
 
 func (x *ForgetRequest) Reset() {
 	*x = ForgetRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[23]
+	mi := &file_parley_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +1929,7 @@ func (x *ForgetRequest) String() string {
 func (*ForgetRequest) ProtoMessage() {}
 
 func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[23]
+	mi := &file_parley_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +1942,7 @@ func (x *ForgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetRequest.ProtoReflect.Descriptor instead.
 func (*ForgetRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ForgetRequest) GetId() string {
@@ -1750,7 +1960,7 @@ type ForgetResponse struct {
 
 func (x *ForgetResponse) Reset() {
 	*x = ForgetResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[24]
+	mi := &file_parley_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1972,7 @@ func (x *ForgetResponse) String() string {
 func (*ForgetResponse) ProtoMessage() {}
 
 func (x *ForgetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[24]
+	mi := &file_parley_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +1985,7 @@ func (x *ForgetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetResponse.ProtoReflect.Descriptor instead.
 func (*ForgetResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 type ListDeadLettersRequest struct {
@@ -1786,7 +1996,7 @@ type ListDeadLettersRequest struct {
 
 func (x *ListDeadLettersRequest) Reset() {
 	*x = ListDeadLettersRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[25]
+	mi := &file_parley_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1798,7 +2008,7 @@ func (x *ListDeadLettersRequest) String() string {
 func (*ListDeadLettersRequest) ProtoMessage() {}
 
 func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[25]
+	mi := &file_parley_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1811,7 +2021,7 @@ func (x *ListDeadLettersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersRequest.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 type ListDeadLettersResponse struct {
@@ -1823,7 +2033,7 @@ type ListDeadLettersResponse struct {
 
 func (x *ListDeadLettersResponse) Reset() {
 	*x = ListDeadLettersResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[26]
+	mi := &file_parley_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +2045,7 @@ func (x *ListDeadLettersResponse) String() string {
 func (*ListDeadLettersResponse) ProtoMessage() {}
 
 func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[26]
+	mi := &file_parley_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +2058,7 @@ func (x *ListDeadLettersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeadLettersResponse.ProtoReflect.Descriptor instead.
 func (*ListDeadLettersResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListDeadLettersResponse) GetDeadLetters() []*DeadLetter {
@@ -1874,7 +2084,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_parley_v1_node_proto_msgTypes[27]
+	mi := &file_parley_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2096,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[27]
+	mi := &file_parley_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2109,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeadLetter) GetId() string {
@@ -1967,7 +2177,7 @@ type RetryDeadLetterRequest struct {
 
 func (x *RetryDeadLetterRequest) Reset() {
 	*x = RetryDeadLetterRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[28]
+	mi := &file_parley_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2189,7 @@ func (x *RetryDeadLetterRequest) String() string {
 func (*RetryDeadLetterRequest) ProtoMessage() {}
 
 func (x *RetryDeadLetterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[28]
+	mi := &file_parley_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2202,7 @@ func (x *RetryDeadLetterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLetterRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeadLetterRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RetryDeadLetterRequest) GetId() string {
@@ -2010,7 +2220,7 @@ type RetryDeadLetterResponse struct {
 
 func (x *RetryDeadLetterResponse) Reset() {
 	*x = RetryDeadLetterResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[29]
+	mi := &file_parley_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2232,7 @@ func (x *RetryDeadLetterResponse) String() string {
 func (*RetryDeadLetterResponse) ProtoMessage() {}
 
 func (x *RetryDeadLetterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[29]
+	mi := &file_parley_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2245,7 @@ func (x *RetryDeadLetterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeadLetterResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLetterResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 type ListPeersRequest struct {
@@ -2046,7 +2256,7 @@ type ListPeersRequest struct {
 
 func (x *ListPeersRequest) Reset() {
 	*x = ListPeersRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[30]
+	mi := &file_parley_v1_node_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2268,7 @@ func (x *ListPeersRequest) String() string {
 func (*ListPeersRequest) ProtoMessage() {}
 
 func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[30]
+	mi := &file_parley_v1_node_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2281,7 @@ func (x *ListPeersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersRequest.ProtoReflect.Descriptor instead.
 func (*ListPeersRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{34}
 }
 
 type ListPeersResponse struct {
@@ -2083,7 +2293,7 @@ type ListPeersResponse struct {
 
 func (x *ListPeersResponse) Reset() {
 	*x = ListPeersResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[31]
+	mi := &file_parley_v1_node_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2305,7 @@ func (x *ListPeersResponse) String() string {
 func (*ListPeersResponse) ProtoMessage() {}
 
 func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[31]
+	mi := &file_parley_v1_node_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2318,7 @@ func (x *ListPeersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeersResponse.ProtoReflect.Descriptor instead.
 func (*ListPeersResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListPeersResponse) GetPeers() []*Peer {
@@ -2142,7 +2352,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_parley_v1_node_proto_msgTypes[32]
+	mi := &file_parley_v1_node_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2364,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[32]
+	mi := &file_parley_v1_node_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2377,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{32}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Peer) GetId() string {
@@ -2294,7 +2504,7 @@ type AddPeerRequest struct {
 
 func (x *AddPeerRequest) Reset() {
 	*x = AddPeerRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[33]
+	mi := &file_parley_v1_node_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2306,7 +2516,7 @@ func (x *AddPeerRequest) String() string {
 func (*AddPeerRequest) ProtoMessage() {}
 
 func (x *AddPeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[33]
+	mi := &file_parley_v1_node_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2319,7 +2529,7 @@ func (x *AddPeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddPeerRequest.ProtoReflect.Descriptor instead.
 func (*AddPeerRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{33}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AddPeerRequest) GetId() string {
@@ -2359,7 +2569,7 @@ type AddPeerResponse struct {
 
 func (x *AddPeerResponse) Reset() {
 	*x = AddPeerResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[34]
+	mi := &file_parley_v1_node_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2581,7 @@ func (x *AddPeerResponse) String() string {
 func (*AddPeerResponse) ProtoMessage() {}
 
 func (x *AddPeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[34]
+	mi := &file_parley_v1_node_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2594,7 @@ func (x *AddPeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddPeerResponse.ProtoReflect.Descriptor instead.
 func (*AddPeerResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{34}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AddPeerResponse) GetPeer() *Peer {
@@ -2403,7 +2613,7 @@ type RemovePeerRequest struct {
 
 func (x *RemovePeerRequest) Reset() {
 	*x = RemovePeerRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[35]
+	mi := &file_parley_v1_node_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2625,7 @@ func (x *RemovePeerRequest) String() string {
 func (*RemovePeerRequest) ProtoMessage() {}
 
 func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[35]
+	mi := &file_parley_v1_node_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2638,7 @@ func (x *RemovePeerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerRequest.ProtoReflect.Descriptor instead.
 func (*RemovePeerRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{35}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RemovePeerRequest) GetPeer() string {
@@ -2447,7 +2657,7 @@ type RemovePeerResponse struct {
 
 func (x *RemovePeerResponse) Reset() {
 	*x = RemovePeerResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[36]
+	mi := &file_parley_v1_node_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2669,7 @@ func (x *RemovePeerResponse) String() string {
 func (*RemovePeerResponse) ProtoMessage() {}
 
 func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[36]
+	mi := &file_parley_v1_node_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2682,7 @@ func (x *RemovePeerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemovePeerResponse.ProtoReflect.Descriptor instead.
 func (*RemovePeerResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{36}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RemovePeerResponse) GetPeer() *Peer {
@@ -2490,7 +2700,7 @@ type ListPendingRequest struct {
 
 func (x *ListPendingRequest) Reset() {
 	*x = ListPendingRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[37]
+	mi := &file_parley_v1_node_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2712,7 @@ func (x *ListPendingRequest) String() string {
 func (*ListPendingRequest) ProtoMessage() {}
 
 func (x *ListPendingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[37]
+	mi := &file_parley_v1_node_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2725,7 @@ func (x *ListPendingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPendingRequest.ProtoReflect.Descriptor instead.
 func (*ListPendingRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{37}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{41}
 }
 
 type ListPendingResponse struct {
@@ -2527,7 +2737,7 @@ type ListPendingResponse struct {
 
 func (x *ListPendingResponse) Reset() {
 	*x = ListPendingResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[38]
+	mi := &file_parley_v1_node_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2749,7 @@ func (x *ListPendingResponse) String() string {
 func (*ListPendingResponse) ProtoMessage() {}
 
 func (x *ListPendingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[38]
+	mi := &file_parley_v1_node_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2762,7 @@ func (x *ListPendingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPendingResponse.ProtoReflect.Descriptor instead.
 func (*ListPendingResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{38}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListPendingResponse) GetPending() []*Pending {
@@ -2576,7 +2786,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_parley_v1_node_proto_msgTypes[39]
+	mi := &file_parley_v1_node_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2798,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[39]
+	mi := &file_parley_v1_node_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2811,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{39}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Pending) GetId() string {
@@ -2655,7 +2865,7 @@ type ProbeRequest struct {
 
 func (x *ProbeRequest) Reset() {
 	*x = ProbeRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[40]
+	mi := &file_parley_v1_node_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2877,7 @@ func (x *ProbeRequest) String() string {
 func (*ProbeRequest) ProtoMessage() {}
 
 func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[40]
+	mi := &file_parley_v1_node_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2890,7 @@ func (x *ProbeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeRequest.ProtoReflect.Descriptor instead.
 func (*ProbeRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{40}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ProbeRequest) GetPeer() string {
@@ -2704,7 +2914,7 @@ type ProbeResponse struct {
 
 func (x *ProbeResponse) Reset() {
 	*x = ProbeResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[41]
+	mi := &file_parley_v1_node_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +2926,7 @@ func (x *ProbeResponse) String() string {
 func (*ProbeResponse) ProtoMessage() {}
 
 func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[41]
+	mi := &file_parley_v1_node_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +2939,7 @@ func (x *ProbeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeResponse.ProtoReflect.Descriptor instead.
 func (*ProbeResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{41}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ProbeResponse) GetPeer() string {
@@ -2772,7 +2982,7 @@ type ProbeStep struct {
 
 func (x *ProbeStep) Reset() {
 	*x = ProbeStep{}
-	mi := &file_parley_v1_node_proto_msgTypes[42]
+	mi := &file_parley_v1_node_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2994,7 @@ func (x *ProbeStep) String() string {
 func (*ProbeStep) ProtoMessage() {}
 
 func (x *ProbeStep) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[42]
+	mi := &file_parley_v1_node_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +3007,7 @@ func (x *ProbeStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeStep.ProtoReflect.Descriptor instead.
 func (*ProbeStep) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{42}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ProbeStep) GetName() string {
@@ -2837,7 +3047,7 @@ type RenewEpochRequest struct {
 
 func (x *RenewEpochRequest) Reset() {
 	*x = RenewEpochRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[43]
+	mi := &file_parley_v1_node_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2849,7 +3059,7 @@ func (x *RenewEpochRequest) String() string {
 func (*RenewEpochRequest) ProtoMessage() {}
 
 func (x *RenewEpochRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[43]
+	mi := &file_parley_v1_node_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2862,7 +3072,7 @@ func (x *RenewEpochRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewEpochRequest.ProtoReflect.Descriptor instead.
 func (*RenewEpochRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{43}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RenewEpochRequest) GetPeer() string {
@@ -2880,7 +3090,7 @@ type RenewEpochResponse struct {
 
 func (x *RenewEpochResponse) Reset() {
 	*x = RenewEpochResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[44]
+	mi := &file_parley_v1_node_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2892,7 +3102,7 @@ func (x *RenewEpochResponse) String() string {
 func (*RenewEpochResponse) ProtoMessage() {}
 
 func (x *RenewEpochResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[44]
+	mi := &file_parley_v1_node_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2905,7 +3115,7 @@ func (x *RenewEpochResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewEpochResponse.ProtoReflect.Descriptor instead.
 func (*RenewEpochResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{44}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{48}
 }
 
 type PardonRequest struct {
@@ -2917,7 +3127,7 @@ type PardonRequest struct {
 
 func (x *PardonRequest) Reset() {
 	*x = PardonRequest{}
-	mi := &file_parley_v1_node_proto_msgTypes[45]
+	mi := &file_parley_v1_node_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +3139,7 @@ func (x *PardonRequest) String() string {
 func (*PardonRequest) ProtoMessage() {}
 
 func (x *PardonRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[45]
+	mi := &file_parley_v1_node_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3152,7 @@ func (x *PardonRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PardonRequest.ProtoReflect.Descriptor instead.
 func (*PardonRequest) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{45}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PardonRequest) GetPeer() string {
@@ -2960,7 +3170,7 @@ type PardonResponse struct {
 
 func (x *PardonResponse) Reset() {
 	*x = PardonResponse{}
-	mi := &file_parley_v1_node_proto_msgTypes[46]
+	mi := &file_parley_v1_node_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3182,7 @@ func (x *PardonResponse) String() string {
 func (*PardonResponse) ProtoMessage() {}
 
 func (x *PardonResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_v1_node_proto_msgTypes[46]
+	mi := &file_parley_v1_node_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3195,7 @@ func (x *PardonResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PardonResponse.ProtoReflect.Descriptor instead.
 func (*PardonResponse) Descriptor() ([]byte, []int) {
-	return file_parley_v1_node_proto_rawDescGZIP(), []int{46}
+	return file_parley_v1_node_proto_rawDescGZIP(), []int{50}
 }
 
 var File_parley_v1_node_proto protoreflect.FileDescriptor
@@ -3093,7 +3303,19 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\rRejectRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x10\n" +
-	"\x0eRejectResponse\"K\n" +
+	"\x0eRejectResponse\"?\n" +
+	"\rAnswerRequest\x12.\n" +
+	"\aanswers\x18\x01 \x03(\v2\x14.parley.v1.OneAnswerR\aanswers\"G\n" +
+	"\tOneAnswer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"F\n" +
+	"\x0eAnswerResponse\x124\n" +
+	"\bfailures\x18\x01 \x03(\v2\x18.parley.v1.AnswerFailureR\bfailures\"M\n" +
+	"\rAnswerFailure\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"K\n" +
 	"\x14ListExchangesRequest\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x1f\n" +
 	"\vlane_prefix\x18\x02 \x01(\tR\n" +
@@ -3209,7 +3431,7 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x14EVENT_KIND_ABANDONED\x10\x02\x12\x14\n" +
 	"\x10EVENT_KIND_REPLY\x10\x03\x12\x15\n" +
 	"\x11EVENT_KIND_FAILED\x10\x04\x12\x15\n" +
-	"\x11EVENT_KIND_NOTICE\x10\x052\xb4\v\n" +
+	"\x11EVENT_KIND_NOTICE\x10\x052\xf3\v\n" +
 	"\x04Node\x12B\n" +
 	"\x06Status\x12\x18.parley.v1.StatusRequest\x1a\x19.parley.v1.StatusResponse\"\x03\x90\x02\x01\x127\n" +
 	"\x04Send\x12\x16.parley.v1.SendRequest\x1a\x17.parley.v1.SendResponse\x120\n" +
@@ -3219,7 +3441,8 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x06Follow\x12\x18.parley.v1.FollowRequest\x1a\x10.parley.v1.Event0\x01\x12=\n" +
 	"\x06Commit\x12\x18.parley.v1.CommitRequest\x1a\x19.parley.v1.CommitResponse\x12:\n" +
 	"\x05Reply\x12\x17.parley.v1.ReplyRequest\x1a\x18.parley.v1.ReplyResponse\x12=\n" +
-	"\x06Reject\x12\x18.parley.v1.RejectRequest\x1a\x19.parley.v1.RejectResponse\x12W\n" +
+	"\x06Reject\x12\x18.parley.v1.RejectRequest\x1a\x19.parley.v1.RejectResponse\x12=\n" +
+	"\x06Answer\x12\x18.parley.v1.AnswerRequest\x1a\x19.parley.v1.AnswerResponse\x12W\n" +
 	"\rListExchanges\x12\x1f.parley.v1.ListExchangesRequest\x1a .parley.v1.ListExchangesResponse\"\x03\x90\x02\x01\x12F\n" +
 	"\vGetExchange\x12\x1d.parley.v1.GetExchangeRequest\x1a\x13.parley.v1.Exchange\"\x03\x90\x02\x01\x12=\n" +
 	"\x06Forget\x12\x18.parley.v1.ForgetRequest\x1a\x19.parley.v1.ForgetResponse\x12]\n" +
@@ -3248,7 +3471,7 @@ func file_parley_v1_node_proto_rawDescGZIP() []byte {
 }
 
 var file_parley_v1_node_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_parley_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_parley_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_parley_v1_node_proto_goTypes = []any{
 	(EventKind)(0),                  // 0: parley.v1.EventKind
 	(*StatusRequest)(nil),           // 1: parley.v1.StatusRequest
@@ -3270,114 +3493,122 @@ var file_parley_v1_node_proto_goTypes = []any{
 	(*ReplyResponse)(nil),           // 17: parley.v1.ReplyResponse
 	(*RejectRequest)(nil),           // 18: parley.v1.RejectRequest
 	(*RejectResponse)(nil),          // 19: parley.v1.RejectResponse
-	(*ListExchangesRequest)(nil),    // 20: parley.v1.ListExchangesRequest
-	(*ListExchangesResponse)(nil),   // 21: parley.v1.ListExchangesResponse
-	(*GetExchangeRequest)(nil),      // 22: parley.v1.GetExchangeRequest
-	(*Exchange)(nil),                // 23: parley.v1.Exchange
-	(*ForgetRequest)(nil),           // 24: parley.v1.ForgetRequest
-	(*ForgetResponse)(nil),          // 25: parley.v1.ForgetResponse
-	(*ListDeadLettersRequest)(nil),  // 26: parley.v1.ListDeadLettersRequest
-	(*ListDeadLettersResponse)(nil), // 27: parley.v1.ListDeadLettersResponse
-	(*DeadLetter)(nil),              // 28: parley.v1.DeadLetter
-	(*RetryDeadLetterRequest)(nil),  // 29: parley.v1.RetryDeadLetterRequest
-	(*RetryDeadLetterResponse)(nil), // 30: parley.v1.RetryDeadLetterResponse
-	(*ListPeersRequest)(nil),        // 31: parley.v1.ListPeersRequest
-	(*ListPeersResponse)(nil),       // 32: parley.v1.ListPeersResponse
-	(*Peer)(nil),                    // 33: parley.v1.Peer
-	(*AddPeerRequest)(nil),          // 34: parley.v1.AddPeerRequest
-	(*AddPeerResponse)(nil),         // 35: parley.v1.AddPeerResponse
-	(*RemovePeerRequest)(nil),       // 36: parley.v1.RemovePeerRequest
-	(*RemovePeerResponse)(nil),      // 37: parley.v1.RemovePeerResponse
-	(*ListPendingRequest)(nil),      // 38: parley.v1.ListPendingRequest
-	(*ListPendingResponse)(nil),     // 39: parley.v1.ListPendingResponse
-	(*Pending)(nil),                 // 40: parley.v1.Pending
-	(*ProbeRequest)(nil),            // 41: parley.v1.ProbeRequest
-	(*ProbeResponse)(nil),           // 42: parley.v1.ProbeResponse
-	(*ProbeStep)(nil),               // 43: parley.v1.ProbeStep
-	(*RenewEpochRequest)(nil),       // 44: parley.v1.RenewEpochRequest
-	(*RenewEpochResponse)(nil),      // 45: parley.v1.RenewEpochResponse
-	(*PardonRequest)(nil),           // 46: parley.v1.PardonRequest
-	(*PardonResponse)(nil),          // 47: parley.v1.PardonResponse
-	(*timestamppb.Timestamp)(nil),   // 48: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 49: google.protobuf.Duration
+	(*AnswerRequest)(nil),           // 20: parley.v1.AnswerRequest
+	(*OneAnswer)(nil),               // 21: parley.v1.OneAnswer
+	(*AnswerResponse)(nil),          // 22: parley.v1.AnswerResponse
+	(*AnswerFailure)(nil),           // 23: parley.v1.AnswerFailure
+	(*ListExchangesRequest)(nil),    // 24: parley.v1.ListExchangesRequest
+	(*ListExchangesResponse)(nil),   // 25: parley.v1.ListExchangesResponse
+	(*GetExchangeRequest)(nil),      // 26: parley.v1.GetExchangeRequest
+	(*Exchange)(nil),                // 27: parley.v1.Exchange
+	(*ForgetRequest)(nil),           // 28: parley.v1.ForgetRequest
+	(*ForgetResponse)(nil),          // 29: parley.v1.ForgetResponse
+	(*ListDeadLettersRequest)(nil),  // 30: parley.v1.ListDeadLettersRequest
+	(*ListDeadLettersResponse)(nil), // 31: parley.v1.ListDeadLettersResponse
+	(*DeadLetter)(nil),              // 32: parley.v1.DeadLetter
+	(*RetryDeadLetterRequest)(nil),  // 33: parley.v1.RetryDeadLetterRequest
+	(*RetryDeadLetterResponse)(nil), // 34: parley.v1.RetryDeadLetterResponse
+	(*ListPeersRequest)(nil),        // 35: parley.v1.ListPeersRequest
+	(*ListPeersResponse)(nil),       // 36: parley.v1.ListPeersResponse
+	(*Peer)(nil),                    // 37: parley.v1.Peer
+	(*AddPeerRequest)(nil),          // 38: parley.v1.AddPeerRequest
+	(*AddPeerResponse)(nil),         // 39: parley.v1.AddPeerResponse
+	(*RemovePeerRequest)(nil),       // 40: parley.v1.RemovePeerRequest
+	(*RemovePeerResponse)(nil),      // 41: parley.v1.RemovePeerResponse
+	(*ListPendingRequest)(nil),      // 42: parley.v1.ListPendingRequest
+	(*ListPendingResponse)(nil),     // 43: parley.v1.ListPendingResponse
+	(*Pending)(nil),                 // 44: parley.v1.Pending
+	(*ProbeRequest)(nil),            // 45: parley.v1.ProbeRequest
+	(*ProbeResponse)(nil),           // 46: parley.v1.ProbeResponse
+	(*ProbeStep)(nil),               // 47: parley.v1.ProbeStep
+	(*RenewEpochRequest)(nil),       // 48: parley.v1.RenewEpochRequest
+	(*RenewEpochResponse)(nil),      // 49: parley.v1.RenewEpochResponse
+	(*PardonRequest)(nil),           // 50: parley.v1.PardonRequest
+	(*PardonResponse)(nil),          // 51: parley.v1.PardonResponse
+	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 53: google.protobuf.Duration
 }
 var file_parley_v1_node_proto_depIdxs = []int32{
-	48, // 0: parley.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	33, // 1: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
+	52, // 0: parley.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	37, // 1: parley.v1.StatusResponse.peers:type_name -> parley.v1.Peer
 	3,  // 2: parley.v1.StatusResponse.counters:type_name -> parley.v1.Counters
-	23, // 3: parley.v1.StatusResponse.waiting:type_name -> parley.v1.Exchange
+	27, // 3: parley.v1.StatusResponse.waiting:type_name -> parley.v1.Exchange
 	5,  // 4: parley.v1.SendRequest.messages:type_name -> parley.v1.Message
-	48, // 5: parley.v1.Message.deadline:type_name -> google.protobuf.Timestamp
-	49, // 6: parley.v1.WaitRequest.wait:type_name -> google.protobuf.Duration
-	49, // 7: parley.v1.ReceiveRequest.wait:type_name -> google.protobuf.Duration
+	52, // 5: parley.v1.Message.deadline:type_name -> google.protobuf.Timestamp
+	53, // 6: parley.v1.WaitRequest.wait:type_name -> google.protobuf.Duration
+	53, // 7: parley.v1.ReceiveRequest.wait:type_name -> google.protobuf.Duration
 	13, // 8: parley.v1.ReceiveResponse.events:type_name -> parley.v1.Event
 	0,  // 9: parley.v1.Event.kind:type_name -> parley.v1.EventKind
-	48, // 10: parley.v1.Event.time:type_name -> google.protobuf.Timestamp
-	48, // 11: parley.v1.Event.deadline:type_name -> google.protobuf.Timestamp
-	23, // 12: parley.v1.ListExchangesResponse.exchanges:type_name -> parley.v1.Exchange
-	48, // 13: parley.v1.Exchange.made:type_name -> google.protobuf.Timestamp
-	48, // 14: parley.v1.Exchange.ended:type_name -> google.protobuf.Timestamp
-	48, // 15: parley.v1.Exchange.deadline:type_name -> google.protobuf.Timestamp
-	48, // 16: parley.v1.Exchange.retry:type_name -> google.protobuf.Timestamp
-	28, // 17: parley.v1.ListDeadLettersResponse.dead_letters:type_name -> parley.v1.DeadLetter
-	48, // 18: parley.v1.DeadLetter.died:type_name -> google.protobuf.Timestamp
-	33, // 19: parley.v1.ListPeersResponse.peers:type_name -> parley.v1.Peer
-	48, // 20: parley.v1.Peer.redial:type_name -> google.protobuf.Timestamp
-	48, // 21: parley.v1.Peer.kept_out_until:type_name -> google.protobuf.Timestamp
-	33, // 22: parley.v1.AddPeerResponse.peer:type_name -> parley.v1.Peer
-	33, // 23: parley.v1.RemovePeerResponse.peer:type_name -> parley.v1.Peer
-	40, // 24: parley.v1.ListPendingResponse.pending:type_name -> parley.v1.Pending
-	48, // 25: parley.v1.Pending.first:type_name -> google.protobuf.Timestamp
-	48, // 26: parley.v1.Pending.last:type_name -> google.protobuf.Timestamp
-	43, // 27: parley.v1.ProbeResponse.steps:type_name -> parley.v1.ProbeStep
-	49, // 28: parley.v1.ProbeStep.took:type_name -> google.protobuf.Duration
-	1,  // 29: parley.v1.Node.Status:input_type -> parley.v1.StatusRequest
-	4,  // 30: parley.v1.Node.Send:input_type -> parley.v1.SendRequest
-	7,  // 31: parley.v1.Node.Wait:input_type -> parley.v1.WaitRequest
-	8,  // 32: parley.v1.Node.Cancel:input_type -> parley.v1.CancelRequest
-	10, // 33: parley.v1.Node.Receive:input_type -> parley.v1.ReceiveRequest
-	12, // 34: parley.v1.Node.Follow:input_type -> parley.v1.FollowRequest
-	14, // 35: parley.v1.Node.Commit:input_type -> parley.v1.CommitRequest
-	16, // 36: parley.v1.Node.Reply:input_type -> parley.v1.ReplyRequest
-	18, // 37: parley.v1.Node.Reject:input_type -> parley.v1.RejectRequest
-	20, // 38: parley.v1.Node.ListExchanges:input_type -> parley.v1.ListExchangesRequest
-	22, // 39: parley.v1.Node.GetExchange:input_type -> parley.v1.GetExchangeRequest
-	24, // 40: parley.v1.Node.Forget:input_type -> parley.v1.ForgetRequest
-	26, // 41: parley.v1.Node.ListDeadLetters:input_type -> parley.v1.ListDeadLettersRequest
-	29, // 42: parley.v1.Node.RetryDeadLetter:input_type -> parley.v1.RetryDeadLetterRequest
-	31, // 43: parley.v1.Node.ListPeers:input_type -> parley.v1.ListPeersRequest
-	34, // 44: parley.v1.Node.AddPeer:input_type -> parley.v1.AddPeerRequest
-	36, // 45: parley.v1.Node.RemovePeer:input_type -> parley.v1.RemovePeerRequest
-	38, // 46: parley.v1.Node.ListPending:input_type -> parley.v1.ListPendingRequest
-	41, // 47: parley.v1.Node.Probe:input_type -> parley.v1.ProbeRequest
-	44, // 48: parley.v1.Node.RenewEpoch:input_type -> parley.v1.RenewEpochRequest
-	46, // 49: parley.v1.Node.Pardon:input_type -> parley.v1.PardonRequest
-	2,  // 50: parley.v1.Node.Status:output_type -> parley.v1.StatusResponse
-	6,  // 51: parley.v1.Node.Send:output_type -> parley.v1.SendResponse
-	13, // 52: parley.v1.Node.Wait:output_type -> parley.v1.Event
-	9,  // 53: parley.v1.Node.Cancel:output_type -> parley.v1.CancelResponse
-	11, // 54: parley.v1.Node.Receive:output_type -> parley.v1.ReceiveResponse
-	13, // 55: parley.v1.Node.Follow:output_type -> parley.v1.Event
-	15, // 56: parley.v1.Node.Commit:output_type -> parley.v1.CommitResponse
-	17, // 57: parley.v1.Node.Reply:output_type -> parley.v1.ReplyResponse
-	19, // 58: parley.v1.Node.Reject:output_type -> parley.v1.RejectResponse
-	21, // 59: parley.v1.Node.ListExchanges:output_type -> parley.v1.ListExchangesResponse
-	23, // 60: parley.v1.Node.GetExchange:output_type -> parley.v1.Exchange
-	25, // 61: parley.v1.Node.Forget:output_type -> parley.v1.ForgetResponse
-	27, // 62: parley.v1.Node.ListDeadLetters:output_type -> parley.v1.ListDeadLettersResponse
-	30, // 63: parley.v1.Node.RetryDeadLetter:output_type -> parley.v1.RetryDeadLetterResponse
-	32, // 64: parley.v1.Node.ListPeers:output_type -> parley.v1.ListPeersResponse
-	35, // 65: parley.v1.Node.AddPeer:output_type -> parley.v1.AddPeerResponse
-	37, // 66: parley.v1.Node.RemovePeer:output_type -> parley.v1.RemovePeerResponse
-	39, // 67: parley.v1.Node.ListPending:output_type -> parley.v1.ListPendingResponse
-	42, // 68: parley.v1.Node.Probe:output_type -> parley.v1.ProbeResponse
-	45, // 69: parley.v1.Node.RenewEpoch:output_type -> parley.v1.RenewEpochResponse
-	47, // 70: parley.v1.Node.Pardon:output_type -> parley.v1.PardonResponse
-	50, // [50:71] is the sub-list for method output_type
-	29, // [29:50] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	52, // 10: parley.v1.Event.time:type_name -> google.protobuf.Timestamp
+	52, // 11: parley.v1.Event.deadline:type_name -> google.protobuf.Timestamp
+	21, // 12: parley.v1.AnswerRequest.answers:type_name -> parley.v1.OneAnswer
+	23, // 13: parley.v1.AnswerResponse.failures:type_name -> parley.v1.AnswerFailure
+	27, // 14: parley.v1.ListExchangesResponse.exchanges:type_name -> parley.v1.Exchange
+	52, // 15: parley.v1.Exchange.made:type_name -> google.protobuf.Timestamp
+	52, // 16: parley.v1.Exchange.ended:type_name -> google.protobuf.Timestamp
+	52, // 17: parley.v1.Exchange.deadline:type_name -> google.protobuf.Timestamp
+	52, // 18: parley.v1.Exchange.retry:type_name -> google.protobuf.Timestamp
+	32, // 19: parley.v1.ListDeadLettersResponse.dead_letters:type_name -> parley.v1.DeadLetter
+	52, // 20: parley.v1.DeadLetter.died:type_name -> google.protobuf.Timestamp
+	37, // 21: parley.v1.ListPeersResponse.peers:type_name -> parley.v1.Peer
+	52, // 22: parley.v1.Peer.redial:type_name -> google.protobuf.Timestamp
+	52, // 23: parley.v1.Peer.kept_out_until:type_name -> google.protobuf.Timestamp
+	37, // 24: parley.v1.AddPeerResponse.peer:type_name -> parley.v1.Peer
+	37, // 25: parley.v1.RemovePeerResponse.peer:type_name -> parley.v1.Peer
+	44, // 26: parley.v1.ListPendingResponse.pending:type_name -> parley.v1.Pending
+	52, // 27: parley.v1.Pending.first:type_name -> google.protobuf.Timestamp
+	52, // 28: parley.v1.Pending.last:type_name -> google.protobuf.Timestamp
+	47, // 29: parley.v1.ProbeResponse.steps:type_name -> parley.v1.ProbeStep
+	53, // 30: parley.v1.ProbeStep.took:type_name -> google.protobuf.Duration
+	1,  // 31: parley.v1.Node.Status:input_type -> parley.v1.StatusRequest
+	4,  // 32: parley.v1.Node.Send:input_type -> parley.v1.SendRequest
+	7,  // 33: parley.v1.Node.Wait:input_type -> parley.v1.WaitRequest
+	8,  // 34: parley.v1.Node.Cancel:input_type -> parley.v1.CancelRequest
+	10, // 35: parley.v1.Node.Receive:input_type -> parley.v1.ReceiveRequest
+	12, // 36: parley.v1.Node.Follow:input_type -> parley.v1.FollowRequest
+	14, // 37: parley.v1.Node.Commit:input_type -> parley.v1.CommitRequest
+	16, // 38: parley.v1.Node.Reply:input_type -> parley.v1.ReplyRequest
+	18, // 39: parley.v1.Node.Reject:input_type -> parley.v1.RejectRequest
+	20, // 40: parley.v1.Node.Answer:input_type -> parley.v1.AnswerRequest
+	24, // 41: parley.v1.Node.ListExchanges:input_type -> parley.v1.ListExchangesRequest
+	26, // 42: parley.v1.Node.GetExchange:input_type -> parley.v1.GetExchangeRequest
+	28, // 43: parley.v1.Node.Forget:input_type -> parley.v1.ForgetRequest
+	30, // 44: parley.v1.Node.ListDeadLetters:input_type -> parley.v1.ListDeadLettersRequest
+	33, // 45: parley.v1.Node.RetryDeadLetter:input_type -> parley.v1.RetryDeadLetterRequest
+	35, // 46: parley.v1.Node.ListPeers:input_type -> parley.v1.ListPeersRequest
+	38, // 47: parley.v1.Node.AddPeer:input_type -> parley.v1.AddPeerRequest
+	40, // 48: parley.v1.Node.RemovePeer:input_type -> parley.v1.RemovePeerRequest
+	42, // 49: parley.v1.Node.ListPending:input_type -> parley.v1.ListPendingRequest
+	45, // 50: parley.v1.Node.Probe:input_type -> parley.v1.ProbeRequest
+	48, // 51: parley.v1.Node.RenewEpoch:input_type -> parley.v1.RenewEpochRequest
+	50, // 52: parley.v1.Node.Pardon:input_type -> parley.v1.PardonRequest
+	2,  // 53: parley.v1.Node.Status:output_type -> parley.v1.StatusResponse
+	6,  // 54: parley.v1.Node.Send:output_type -> parley.v1.SendResponse
+	13, // 55: parley.v1.Node.Wait:output_type -> parley.v1.Event
+	9,  // 56: parley.v1.Node.Cancel:output_type -> parley.v1.CancelResponse
+	11, // 57: parley.v1.Node.Receive:output_type -> parley.v1.ReceiveResponse
+	13, // 58: parley.v1.Node.Follow:output_type -> parley.v1.Event
+	15, // 59: parley.v1.Node.Commit:output_type -> parley.v1.CommitResponse
+	17, // 60: parley.v1.Node.Reply:output_type -> parley.v1.ReplyResponse
+	19, // 61: parley.v1.Node.Reject:output_type -> parley.v1.RejectResponse
+	22, // 62: parley.v1.Node.Answer:output_type -> parley.v1.AnswerResponse
+	25, // 63: parley.v1.Node.ListExchanges:output_type -> parley.v1.ListExchangesResponse
+	27, // 64: parley.v1.Node.GetExchange:output_type -> parley.v1.Exchange
+	29, // 65: parley.v1.Node.Forget:output_type -> parley.v1.ForgetResponse
+	31, // 66: parley.v1.Node.ListDeadLetters:output_type -> parley.v1.ListDeadLettersResponse
+	34, // 67: parley.v1.Node.RetryDeadLetter:output_type -> parley.v1.RetryDeadLetterResponse
+	36, // 68: parley.v1.Node.ListPeers:output_type -> parley.v1.ListPeersResponse
+	39, // 69: parley.v1.Node.AddPeer:output_type -> parley.v1.AddPeerResponse
+	41, // 70: parley.v1.Node.RemovePeer:output_type -> parley.v1.RemovePeerResponse
+	43, // 71: parley.v1.Node.ListPending:output_type -> parley.v1.ListPendingResponse
+	46, // 72: parley.v1.Node.Probe:output_type -> parley.v1.ProbeResponse
+	49, // 73: parley.v1.Node.RenewEpoch:output_type -> parley.v1.RenewEpochResponse
+	51, // 74: parley.v1.Node.Pardon:output_type -> parley.v1.PardonResponse
+	53, // [53:75] is the sub-list for method output_type
+	31, // [31:53] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_parley_v1_node_proto_init() }
@@ -3391,7 +3622,7 @@ func file_parley_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_v1_node_proto_rawDesc), len(file_parley_v1_node_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   47,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -59,6 +59,8 @@ const (
 	NodeReplyProcedure = "/parley.v1.Node/Reply"
 	// NodeRejectProcedure is the fully-qualified name of the Node's Reject RPC.
 	NodeRejectProcedure = "/parley.v1.Node/Reject"
+	// NodeAnswerProcedure is the fully-qualified name of the Node's Answer RPC.
+	NodeAnswerProcedure = "/parley.v1.Node/Answer"
 	// NodeListExchangesProcedure is the fully-qualified name of the Node's ListExchanges RPC.
 	NodeListExchangesProcedure = "/parley.v1.Node/ListExchanges"
 	// NodeGetExchangeProcedure is the fully-qualified name of the Node's GetExchange RPC.
@@ -114,6 +116,9 @@ type NodeClient interface {
 	Reply(context.Context, *v1.ReplyRequest) (*v1.ReplyResponse, error)
 	// Reject refuses a request for good.
 	Reject(context.Context, *v1.RejectRequest) (*v1.RejectResponse, error)
+	// Answer replies to many requests, or rejects them, at the same time: they share
+	// syncs. Each stands for itself: what can't be answered is told, the others are.
+	Answer(context.Context, *v1.AnswerRequest) (*v1.AnswerResponse, error)
 	// ListExchanges is those that are open, or whose end isn't committed. (readonly)
 	ListExchanges(context.Context, *v1.ListExchangesRequest) (*v1.ListExchangesResponse, error)
 	// GetExchange is one, open or ended as long as its history is kept. (readonly)
@@ -214,6 +219,12 @@ func NewNodeClient(httpClient connect.HTTPClient, baseURL string, opts ...connec
 			connect.WithSchema(nodeMethods.ByName("Reject")),
 			connect.WithClientOptions(opts...),
 		),
+		answer: connect.NewClient[v1.AnswerRequest, v1.AnswerResponse](
+			httpClient,
+			baseURL+NodeAnswerProcedure,
+			connect.WithSchema(nodeMethods.ByName("Answer")),
+			connect.WithClientOptions(opts...),
+		),
 		listExchanges: connect.NewClient[v1.ListExchangesRequest, v1.ListExchangesResponse](
 			httpClient,
 			baseURL+NodeListExchangesProcedure,
@@ -305,6 +316,7 @@ type nodeClient struct {
 	commit          *connect.Client[v1.CommitRequest, v1.CommitResponse]
 	reply           *connect.Client[v1.ReplyRequest, v1.ReplyResponse]
 	reject          *connect.Client[v1.RejectRequest, v1.RejectResponse]
+	answer          *connect.Client[v1.AnswerRequest, v1.AnswerResponse]
 	listExchanges   *connect.Client[v1.ListExchangesRequest, v1.ListExchangesResponse]
 	getExchange     *connect.Client[v1.GetExchangeRequest, v1.Exchange]
 	forget          *connect.Client[v1.ForgetRequest, v1.ForgetResponse]
@@ -390,6 +402,15 @@ func (c *nodeClient) Reply(ctx context.Context, req *v1.ReplyRequest) (*v1.Reply
 // Reject calls parley.v1.Node.Reject.
 func (c *nodeClient) Reject(ctx context.Context, req *v1.RejectRequest) (*v1.RejectResponse, error) {
 	response, err := c.reject.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Answer calls parley.v1.Node.Answer.
+func (c *nodeClient) Answer(ctx context.Context, req *v1.AnswerRequest) (*v1.AnswerResponse, error) {
+	response, err := c.answer.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -533,6 +554,9 @@ type NodeHandler interface {
 	Reply(context.Context, *v1.ReplyRequest) (*v1.ReplyResponse, error)
 	// Reject refuses a request for good.
 	Reject(context.Context, *v1.RejectRequest) (*v1.RejectResponse, error)
+	// Answer replies to many requests, or rejects them, at the same time: they share
+	// syncs. Each stands for itself: what can't be answered is told, the others are.
+	Answer(context.Context, *v1.AnswerRequest) (*v1.AnswerResponse, error)
 	// ListExchanges is those that are open, or whose end isn't committed. (readonly)
 	ListExchanges(context.Context, *v1.ListExchangesRequest) (*v1.ListExchangesResponse, error)
 	// GetExchange is one, open or ended as long as its history is kept. (readonly)
@@ -627,6 +651,12 @@ func NewNodeHandler(svc NodeHandler, opts ...connect.HandlerOption) (string, htt
 		NodeRejectProcedure,
 		svc.Reject,
 		connect.WithSchema(nodeMethods.ByName("Reject")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeAnswerHandler := connect.NewUnaryHandlerSimple(
+		NodeAnswerProcedure,
+		svc.Answer,
+		connect.WithSchema(nodeMethods.ByName("Answer")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeListExchangesHandler := connect.NewUnaryHandlerSimple(
@@ -726,6 +756,8 @@ func NewNodeHandler(svc NodeHandler, opts ...connect.HandlerOption) (string, htt
 			nodeReplyHandler.ServeHTTP(w, r)
 		case NodeRejectProcedure:
 			nodeRejectHandler.ServeHTTP(w, r)
+		case NodeAnswerProcedure:
+			nodeAnswerHandler.ServeHTTP(w, r)
 		case NodeListExchangesProcedure:
 			nodeListExchangesHandler.ServeHTTP(w, r)
 		case NodeGetExchangeProcedure:
@@ -793,6 +825,10 @@ func (UnimplementedNodeHandler) Reply(context.Context, *v1.ReplyRequest) (*v1.Re
 
 func (UnimplementedNodeHandler) Reject(context.Context, *v1.RejectRequest) (*v1.RejectResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.Reject is not implemented"))
+}
+
+func (UnimplementedNodeHandler) Answer(context.Context, *v1.AnswerRequest) (*v1.AnswerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("parley.v1.Node.Answer is not implemented"))
 }
 
 func (UnimplementedNodeHandler) ListExchanges(context.Context, *v1.ListExchangesRequest) (*v1.ListExchangesResponse, error) {
