@@ -26,12 +26,15 @@ func (m *Machine) clockSet(now time.Time, by time.Duration) {
 			x.arm(m)
 		}
 		for _, y := range p.responder.inOrder() {
-			if !y.deadline.IsZero() {
+			along(&y.deadline)
+			if !y.deadline.IsZero() && (y.state == Stored || y.state == Delivered) {
+				m.save(y)
+				m.sync() // what is told of the peer's exchanges rests on synced records only
+			}
+		}
+		if p.torn != nil { // whose records stay as they are
+			for _, y := range p.torn.got {
 				along(&y.deadline)
-				if y.state != Receiving {
-					m.save(y)
-					m.sync() // what is told of the peer's exchanges rests on synced records only
-				}
 			}
 		}
 		for _, c := range p.conns {

@@ -15,6 +15,7 @@ import (
 type room struct {
 	queuedBytes  int64 // of the requests of exchanges made here and not ended
 	replyBytes   int64 // of replies that the application hasn't committed
+	asideBytes   int64 // of these, torn peers': nobody can commit them yet
 	open         int   // exchanges of peers, not ended
 	requestBytes int64 // of their requests that aren't answered
 	full         bool  // the disk: nothing is accepted
@@ -64,10 +65,10 @@ func (r *room) relievedBy(x *outbound, size int64) bool {
 	switch {
 	case !r.full:
 		return false
-	case r.replyBytes == 0:
+	case r.replyBytes == r.asideBytes:
 		return true
 	}
-	return x.peer.dialer.stored == 0 && size <= max(x.payload.Size, wire.MaxInline) && r.replyBytes+size <= maxRelief
+	return x.peer.dialer.stored == 0 && size <= max(x.payload.Size, wire.MaxInline) && r.replyBytes-r.asideBytes+size <= maxRelief
 }
 
 // maxRelief bounds the replies that are taken though the disk is full, in bytes of all
@@ -83,6 +84,7 @@ func (r *room) hold(t *torn, times int) {
 		}
 		if !x.committed {
 			r.replyBytes += int64(times) * x.reply.Size
+			r.asideBytes += int64(times) * x.reply.Size
 		}
 	}
 	for _, y := range t.got {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/parley-p2p/parley/internal/wire"
 )
 
 // All that waits for a span goes on as it was, whichever way the wall clock is set.
@@ -50,6 +52,25 @@ func TestAPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
 	n.restart(true)
 	if again := n.m.peers[alice].responder.open[1]; !again.deadline.Equal(y.deadline) {
 		t.Fatalf("started again, the deadline is %v, it was %v", again.deadline, y.deadline)
+	}
+}
+
+func TestATornPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
+	n := newNode(t)
+	n.step(Listed{Peer: alice})
+	c, s := n.accept(alice)
+	asked := request(1, "")
+	asked.Remaining = time.Minute
+	n.arrive(c, s, asked)
+	n.step(Enqueue{Requests: []Outgoing{{Peer: alice, Tag: wire.Tag{1}, Dialable: true}}})
+	delete(n.written, string(append([]byte{dialerKey}, alice...)))
+	n.m = restored(t, n.m.config, n.written, n.now)
+	n.turn()
+	n.now = n.now.Add(-5 * time.Hour)
+	n.step(ClockSet{By: -5 * time.Hour})
+	n.step(Renew{Peer: alice})
+	if y := n.m.peers[alice].responder.open[1]; y == nil || y.deadline.Sub(n.now) != time.Minute {
+		t.Fatalf("of a minute %+v is left", y)
 	}
 }
 

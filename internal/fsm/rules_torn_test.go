@@ -203,6 +203,66 @@ func TestARecordOfNobodyRefusesTheStart(t *testing.T) {
 	}
 }
 
+// restartWith makes a new machine of the journal where these payloads are stored, and
+// returns those that are named.
+func (n *node) restartWith(stored map[uint64]struct{}) []uint64 {
+	n.t.Helper()
+	r := Restore(n.m.config)
+	for _, k := range slices.Sorted(maps.Keys(n.written)) {
+		if err := r.Record([]byte(k), n.written[k]); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	n.m = r.Done(n.now)
+	numbers, err := r.Numbers(func() (map[uint64]struct{}, error) { return stored, nil })
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.turn()
+	return slices.Sorted(numbers)
+}
+
+// What is given up by Renew leaves the disk at once, as it leaves the limits; what goes
+// on keeps its payload.
+func TestRenewDropsThePayloadsOfWhatIsGivenUp(t *testing.T) {
+	before, n := tornNode(t, func(records map[string][]byte) {
+		delete(records, string(append([]byte{responderKey}, alice...)))
+	})
+	stored, given := map[uint64]struct{}{}, []uint64{}
+	for _, x := range before.m.made {
+		stored[x.payload.Number] = struct{}{}
+	}
+	for _, y := range before.m.got {
+		if y.payload.Number != 0 {
+			stored[y.payload.Number] = struct{}{}
+			if y.peer.id == alice {
+				given = append(given, y.payload.Number)
+			}
+		}
+	}
+	n.restartWith(stored)
+	n.step(Listed{Peer: alice}, Renew{Call: 7, Peer: alice})
+	if got := slices.Sorted(slices.Values(n.ready.Batch.Drop)); len(given) == 0 || !slices.Equal(got, slices.Sorted(slices.Values(given))) {
+		t.Errorf("dropped are %v, given up %v", got, given)
+	}
+}
+
+// A reply that nobody can commit yet keeps no other peer from the relief of a full disk.
+func TestWhatIsAsideLeavesTheReliefOfAFullDisk(t *testing.T) {
+	p := newPeer(alice)
+	var r room
+	r.full = true
+	x := &outbound{peer: newPeer(bob), payload: Payload{Size: 1}}
+	r.hold(&torn{made: []*outbound{{peer: p, outcome: Answered, reply: Payload{Size: maxRelief}}}}, 1)
+	if !r.relievedBy(x, wire.MaxInline+1) {
+		t.Error("the first reply of any size isn't taken")
+	}
+	r.replyBytes++
+	if r.relievedBy(x, wire.MaxInline+1) || !r.relievedBy(x, wire.MaxInline) {
+		t.Error("after the first, small ones alone aren't taken")
+	}
+}
+
 // Of a torn peer's payloads those that are stored are named, so that the sweep leaves
 // them. What this node made and whose payload is missing ends as cancelled by Renew;
 // the rest goes out again.
@@ -222,21 +282,9 @@ func TestATornPeersMissingPayloadsAreNoDamage(t *testing.T) {
 	lost := before.m.made[wire.Tag{1}].payload.Number
 	delete(stored, lost)
 
-	r := Restore(n.m.config)
-	for _, k := range slices.Sorted(maps.Keys(n.written)) {
-		if err := r.Record([]byte(k), n.written[k]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n.m = r.Done(n.now)
-	numbers, err := r.Numbers(func() (map[uint64]struct{}, error) { return stored, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if named := slices.Sorted(numbers); !slices.Equal(named, slices.Sorted(maps.Keys(stored))) {
+	if named := n.restartWith(stored); !slices.Equal(named, slices.Sorted(maps.Keys(stored))) {
 		t.Fatalf("named are %v of %v, without %d", named, stored, lost)
 	}
-	n.turn()
 	n.step(Listed{Peer: alice}, Renew{Call: 7, Peer: alice})
 	for tag, want := range map[wire.Tag]bool{{1}: true, {11}: false} {
 		if s, found := n.m.Exchange(Name{n.m.config.Self, tag}); !found || (s.Dialer == Cancelled) != want {

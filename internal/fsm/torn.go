@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // torn is what the journal has of a peer when one of the records contradicts others.
 // The peer is halted, both ways: it is neither dialled nor let in, nothing is told of
 // its exchanges, and its records and payloads stay as they are until the operator
-// renews. Other peers are as ever.
+// renews; their room stays taken as long. Other peers are as ever.
 type torn struct {
 	key    []byte // of the first record that contradicts others
 	name   Name   // the exchange that it is about, if one is
@@ -24,7 +25,8 @@ type torn struct {
 	responder    responderSide
 	unsound      bool                // the responder's side
 	got          []*inbound          // one for each exchange
-	lost         map[uint64]struct{} // payloads that these name and that aren't stored, two for each exchange
+	numbers      []uint64            // of the payloads that these name and that are stored, two for each exchange
+	lost         map[uint64]struct{} // of those that aren't stored, two for each exchange
 }
 
 // tear notes a record that contradicts others.
@@ -74,6 +76,7 @@ func (r *Restorer) namedAside(t *torn, stored map[uint64]struct{}) {
 		for _, p := range payloads {
 			if _, found := stored[p.Number]; found {
 				r.named(p)
+				t.numbers = append(t.numbers, p.Number)
 			} else if p.Number != 0 {
 				t.lost[p.Number] = struct{}{}
 			}
@@ -118,8 +121,33 @@ func (m *Machine) mend(now time.Time, p *peer) {
 			m.enterInbound(y)
 		}
 	}
+	m.dropUnnamed(t)
 	if t.listed || m.everyone {
 		m.admitted(now, p)
+	}
+}
+
+// dropUnnamed drops the payloads of what was aside that nothing names any more. Records
+// that contradict each other may name one twice.
+func (m *Machine) dropUnnamed(t *torn) {
+	named := map[uint64]struct{}{0: {}}
+	name := func(made []*outbound, got []*inbound) {
+		for _, x := range made {
+			named[x.payload.Number], named[x.reply.Number] = struct{}{}, struct{}{}
+		}
+		for _, y := range got {
+			named[y.payload.Number], named[y.reply.Number] = struct{}{}, struct{}{}
+		}
+	}
+	name(slices.Collect(maps.Values(m.made)), slices.Collect(maps.Values(m.got)))
+	for _, p := range m.torn {
+		name(p.torn.made, p.torn.got)
+	}
+	for _, number := range t.numbers {
+		if _, found := named[number]; !found {
+			named[number] = struct{}{}
+			m.drop(&Payload{Number: number})
+		}
 	}
 }
 
@@ -144,7 +172,7 @@ func (m *Machine) mendMade(now time.Time, p *peer, t *torn) {
 			m.makeAgain(x)
 			continue
 		}
-		x.payload.Number = 0 // the sweep of the next start deletes it, unless another record names it
+		x.payload.Number = 0
 		if senseless || x.outcome == 0 {
 			x.outcome, x.ended, x.ordinal, x.reply, x.committed = Cancelled, now, m.nextOrdinal(), Payload{}, false
 		}

@@ -24,8 +24,8 @@ import (
 //   - the watermark lies beyond the place: the log was synced so far;
 //   - a later chunk says so, for after a power cut the watermark may be stale;
 //   - the log was closed, because a newer log exists;
-//   - there is no watermark, or it is a manifest, and flipping one bit back makes
-//     the chunk whole. That finds the flipped bit in the very last chunk too, where
+//   - there is no watermark, or the manifest has none of its own, and flipping one
+//     bit back makes the chunk whole. That finds the flipped bit in the very last chunk too, where
 //     nothing later can speak for it.
 
 // check returns the offset after the last whole record, and a DamageError if

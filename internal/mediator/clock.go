@@ -7,8 +7,8 @@ const (
 	// since it was looked at last, before it counts as set. What drifts from one look to
 	// the next is nothing to any wait, and doesn't add up to a jump.
 	clockSlack = time.Second
-	// wallLook bounds how late a deadline is noticed when the clock was set forward
-	// while nothing else happens: timers know nothing of that.
+	// wallLook bounds how late a deadline is noticed when the clock was set forward, or
+	// the machine slept, while nothing else happens: timers know nothing of that.
 	wallLook = time.Minute
 )
 
@@ -32,11 +32,12 @@ func (c *Clock) Set(wall time.Time, steady time.Duration) time.Duration {
 }
 
 // clocks reads both clocks. The wall's moments are without a steady part, so that
-// each is comparable with those that a journal or an application gives.
-func clocks() func() (wall time.Time, steady time.Duration) {
-	start := time.Now()
+// each is comparable with those that a journal or an application gives. What the machine
+// slept is time that has passed.
+func clocks(suspended func() time.Duration) func() (wall time.Time, steady time.Duration) {
+	start, slept := time.Now(), suspended()
 	return func() (time.Time, time.Duration) {
 		now := time.Now()
-		return now.Round(0), now.Sub(start)
+		return now.Round(0), now.Sub(start) + suspended() - slept
 	}
 }

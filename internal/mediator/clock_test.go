@@ -29,6 +29,18 @@ func TestAClockThatIsSetIsNoticed(t *testing.T) {
 	}
 }
 
+func TestAMachineThatSleptHasNoClockThatWasSet(t *testing.T) {
+	slept := time.Minute // before this program began
+	read := mediator.Clocks(func() time.Duration { return slept })
+	var c mediator.Clock
+	c.Set(read())
+	slept += 5 * time.Hour
+	wall, steady := read()
+	if by := c.Set(wall.Add(5*time.Hour), steady); by != 0 {
+		t.Errorf("it counts as set by %v", by)
+	}
+}
+
 // A loop whose wall clock jumps by hours: a retry comes when its time has passed, a
 // deadline when that clock shows it.
 func TestRetriesKeepTheirPaceAndDeadlinesFollowTheClock(t *testing.T) {

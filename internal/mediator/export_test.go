@@ -14,3 +14,6 @@ func (l *Loop) SetClock() *atomic.Int64 {
 	}
 	return by
 }
+
+// Clocks is how a loop reads the time.
+var Clocks = clocks

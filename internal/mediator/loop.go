@@ -105,7 +105,7 @@ func NewLoop(turn *Turn, actions chan<- []fsm.Action, inputs <-chan fsm.Input, n
 			Deliveries: make(chan fsm.Delivery, DeliveryRoom),
 			Alerts:     make(chan fsm.Notice, AlertRoom),
 		},
-		turn: turn, now: time.Now, read: clocks(), failed: turn.log.Failed(),
+		turn: turn, now: time.Now, read: clocks(suspended), failed: turn.log.Failed(),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		inputs: first,
 		calls:  map[fsm.Call]Command{},

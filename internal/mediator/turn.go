@@ -57,7 +57,9 @@ func (t *Turn) Take(now time.Time, inputs []fsm.Input) Outcome {
 		out.Answers = t.refuse(inputs)
 		return out
 	}
-	t.Machine.SetFull(now, t.log.Low())
+	if len(inputs) > 0 { // else somebody has only looked
+		t.Machine.SetFull(now, t.log.Low())
+	}
 	for _, in := range inputs {
 		t.Machine.Step(now, in)
 	}
