@@ -74,8 +74,8 @@ func (j *Journal) row(key []byte, use func(value []byte) error) error {
 func (j *Journal) Dir() string { return j.dir }
 
 // Low reports whether the disk has less free space than Options.MinFree: time
-// to take in no more. It asks the file system each time, which costs about a
-// microsecond.
+// to take in no more. It asks the file system each time, which costs up to ten
+// microseconds.
 func (j *Journal) Low() bool {
 	if j.dir == "" || j.check() != nil {
 		return false
