@@ -115,6 +115,9 @@ func eventOfNotice(n fsm.Notice) Event {
 		e.Kind = PeerLimited
 	case fsm.JournalTrouble:
 		e.Kind, e.Err = JournalTrouble, fmt.Errorf("%w: %w", ErrJournal, e.Err)
+		if n.Detail == fsm.ErrDiskFull.Error() { // nothing has failed: it goes on once there is room
+			e.Err = ErrDiskFull
+		}
 	}
 	if !e.Peer.IsZero() {
 		e.Err = &PeerError{Peer: e.Peer, ID: e.ID, Err: e.Err}

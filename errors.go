@@ -21,7 +21,7 @@ var (
 	ErrAbandoned   = errors.New("request was abandoned by its dialer")
 	ErrOpen        = errors.New("exchange has not ended")
 	ErrSelf        = errors.New("a node can't make a request to itself")
-	ErrDiskFull    = errors.New("disk nearly full: nothing more is accepted until there is room")
+	ErrDiskFull    = errors.New("disk nearly full: make room on that of the journal; until then nothing more is accepted, and what is open goes on")
 	ErrEnded       = errors.New("exchange has ended")
 	ErrRejected    = errors.New("request was rejected")
 	ErrExpired     = errors.New("deadline passed")

@@ -28,6 +28,7 @@ type Exchange struct {
 	Taken                  bool   // and its application took it
 	PossiblySeen           bool
 	Failures               int       // attempts that failed since one succeeded
+	PutOff                 bool      // by the peer, at the last of them: it takes nothing more of this node for a while
 	Retry                  time.Time // the next attempt, where one is set
 }
 
@@ -150,6 +151,19 @@ func (h *Handler) Healthy() error {
 	return nil
 }
 
+// Room returns ErrDiskFull while nothing more is accepted because the disk is nearly
+// full; nil else.
+func (h *Handler) Room() error {
+	full := false
+	if err := h.look(func(m *fsm.Machine) { full = m.Full() }); err != nil {
+		return err
+	}
+	if full {
+		return ErrDiskFull
+	}
+	return nil
+}
+
 // Disconnect closes all connections with a peer. What is open resumes on the next.
 // Error: ErrClosed.
 func (h *Handler) Disconnect(peer identity.ID) error {
@@ -178,7 +192,7 @@ func exchangeOf(s fsm.Summary) Exchange {
 	e := Exchange{
 		ID: idOfName(s.Name), Peer: idOf(s.Peer), Dialer: s.Dialer != 0, Lane: s.Lane, Key: s.Key, Made: s.Made, Ended: s.Ended,
 		Deadline: s.Deadline, RequestSize: s.RequestSize, ReplySize: s.ReplySize, Reason: s.Reason, Acknowledged: s.Acknowledged,
-		Taken: s.Taken, PossiblySeen: s.PossiblySeen, Failures: s.Failures, Retry: s.Retry,
+		Taken: s.Taken, PossiblySeen: s.PossiblySeen, Failures: s.Failures, PutOff: s.PutOff, Retry: s.Retry,
 	}
 	if e.Dialer {
 		e.State = s.Dialer.String()

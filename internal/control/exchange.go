@@ -108,6 +108,8 @@ func explain(x parley.Exchange) string {
 		return "an answer of the peer's application, which has it"
 	case x.Acknowledged:
 		return "the peer's application: its node has it, and its application hasn't taken it"
+	case x.PutOff:
+		return fmt.Sprintf("the peer's node: it has put the request off %d times, for want of room or by a limit that its own status names", x.Failures)
 	case x.Failures > 0:
 		return fmt.Sprintf("the peer's node: %d attempts have failed", x.Failures)
 	default:

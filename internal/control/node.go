@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -88,7 +89,7 @@ func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, e
 			s.Waiting = append(s.Waiting, n.exchangeOf(e))
 		}
 	}
-	if err := n.options.AllowList.Trouble(); err != nil {
+	if err := cmp.Or(n.handler.Healthy(), n.handler.Room(), n.options.AllowList.Trouble()); err != nil {
 		s.Trouble = err.Error()
 	}
 	return s, nil
