@@ -34,10 +34,10 @@ var (
 	ErrDamaged     = errors.New("the journal is not what was written")
 	ErrOwner       = errors.New("the journal is of another key")
 	ErrLocked      = errors.New("directory is used by another process")
-	ErrFenced      = errors.New("another process or an older journal uses this key towards the peer: stop the other one, then renew the epoch")
-	ErrRolledBack  = errors.New("the journal is older than what the peer has seen: if it was restored on purpose, renew the epoch")
-	ErrContradicts = errors.New("records of the journal about the peer contradict each other: restore the journal from one backup, whole, or renew the epoch")
-	ErrMismatch    = errors.New("the peer knows another request under this number: if a journal was restored, renew the epoch")
+	ErrFenced      = errors.New("another process or an older journal uses this key towards the peer: stop the other one, then renew the epoch (parley journal new-epoch)")
+	ErrRolledBack  = errors.New("the journal is older than what the peer has seen: if it was restored on purpose, renew the epoch (parley journal new-epoch)")
+	ErrContradicts = errors.New("records of the journal about the peer contradict each other: restore the journal from one backup, whole, or renew the epoch (parley journal new-epoch)")
+	ErrMismatch    = errors.New("the peer knows another request under this number: if a journal was restored, renew the epoch (parley journal new-epoch)")
 )
 
 // Why a connection was refused, in Refusal.Reason; ErrNotListed is one of them too.

@@ -104,6 +104,10 @@ func explain(x parley.Exchange) string {
 		return "an answer of this node's application, which has it"
 	case !x.Dialer:
 		return "this node's application, which hasn't taken it"
+	case x.State == "halted":
+		return "this node's operator: the peer is halted, and status says why"
+	case x.State == "suspended":
+		return "its peer's return to the allow list"
 	case x.Acknowledged && x.Taken:
 		return "an answer of the peer's application, which has it"
 	case x.Acknowledged:
