@@ -31,6 +31,7 @@ var (
 	ErrBusy        = errors.New("another call is receiving: events have one consumer")
 	ErrLater       = errors.New("answer later")
 	ErrJournal     = errors.New("journal can't store: the call's effect may be on disk or not; make room or repair, then open again")
+	ErrStuck       = errors.New("the node hangs, or its disk does: look at the disk, and restart the node")
 	ErrDamaged     = errors.New("the journal is not what was written")
 	ErrOwner       = errors.New("the journal is of another key")
 	ErrLocked      = errors.New("directory is used by another process")

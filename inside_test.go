@@ -163,6 +163,17 @@ func TestWaitingRequestsThatAreGivenUpAreTakenOut(t *testing.T) {
 	}
 }
 
+// Whoever watches over a node has to see that it hangs, and not to restart it for a
+// disk that is slow.
+func TestANodeThatHangsIsNotWell(t *testing.T) {
+	if err := stuck(longTurn - 1); err != nil {
+		t.Errorf("a long turn: %v", err)
+	}
+	if err := stuck(time.Minute); !errors.Is(err, ErrStuck) || !strings.Contains(err.Error(), "1m0s") {
+		t.Errorf("a turn of a minute: %v", err)
+	}
+}
+
 // A message that can't be stored is refused with the reason: the disk, the
 // journal, or whatever else it was.
 func TestWhatCouldNotBeStoredIsSaidWithItsReason(t *testing.T) {

@@ -139,8 +139,12 @@ func (h *Handler) lookOrNothing(at func(*fsm.Machine)) {
 	}
 }
 
-// Healthy returns why nothing can be exchanged any more: ErrClosed, or ErrJournal
-// when nothing can be stored. Nil: all is well.
+// longTurn is for how long the mediator may be in one turn, which takes milliseconds
+// where the disk does.
+const longTurn = 20 * time.Second
+
+// Healthy returns why nothing can be exchanged any more: ErrClosed, ErrJournal when
+// nothing can be stored, or ErrStuck. Nil: all is well. It never waits.
 func (h *Handler) Healthy() error {
 	if h.isClosed() {
 		return ErrClosed
@@ -148,7 +152,14 @@ func (h *Handler) Healthy() error {
 	if err := h.journal.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrJournal, err)
 	}
-	return nil
+	return stuck(h.loop.Busy())
+}
+
+func stuck(busy time.Duration) error {
+	if busy < longTurn {
+		return nil
+	}
+	return fmt.Errorf("%w: for %s", ErrStuck, busy.Round(time.Second))
 }
 
 // Room returns ErrDiskFull while nothing more is accepted because the disk is nearly
