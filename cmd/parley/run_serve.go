@@ -67,7 +67,6 @@ func (n node) serve(ctx context.Context, api *control.Node, runner *programs.Run
 			log.Warn("systemd couldn't be told", "state", state, "error", err)
 		}
 	}
-	tell(daemon.SdNotifyReady)
 	attend(ctx, h, log, tell, reload)
 	tell(daemon.SdNotifyStopping)
 	cancel(nil)
@@ -78,12 +77,13 @@ func (n node) serve(ctx context.Context, api *control.Node, runner *programs.Run
 	return nil
 }
 
-// attend tells systemd that all is well, as often as it wants to hear that and only
-// while it is, and heeds SIGHUP, until the context ends.
+// attend tells systemd that the node is ready, and then that all is well, as often as
+// it wants to hear that and only while it is. It heeds SIGHUP, until the context ends.
 func attend(ctx context.Context, h interface{ Healthy() error }, log *slog.Logger, tell func(state string), reload func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	tell(daemon.SdNotifyReady)
 	var due <-chan time.Time
 	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
 		ticker := time.NewTicker(interval / 2)
