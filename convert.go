@@ -86,6 +86,10 @@ func eventOfNotice(n fsm.Notice) Event {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
+	full := n.Detail == fsm.ErrDiskFull.Error()
+	if full {
+		e.Err = ErrDiskFull
+	}
 	switch n.Kind {
 	case fsm.MessageDropped:
 		e.Kind = MessageDropped
@@ -114,9 +118,9 @@ func eventOfNotice(n fsm.Notice) Event {
 	case fsm.PeerLimited:
 		e.Kind = PeerLimited
 	case fsm.JournalTrouble:
-		e.Kind, e.Err = JournalTrouble, fmt.Errorf("%w: %w", ErrJournal, e.Err)
-		if n.Detail == fsm.ErrDiskFull.Error() { // nothing has failed: it goes on once there is room
-			e.Err = ErrDiskFull
+		e.Kind = JournalTrouble
+		if !full { // else nothing has failed: it goes on once there is room
+			e.Err = fmt.Errorf("%w: %w", ErrJournal, e.Err)
 		}
 	}
 	if !e.Peer.IsZero() {

@@ -209,3 +209,15 @@ func TestAnAlertWithoutATimeIsOfNow(t *testing.T) {
 		t.Errorf("it is of %v", e.Time)
 	}
 }
+
+// A disk that is nearly full needs room, a journal that has failed another start.
+func TestTroubleWithTheJournalIsToldApart(t *testing.T) {
+	full := eventOfNotice(fsm.Notice{Kind: fsm.JournalTrouble, Detail: fsm.ErrDiskFull.Error()})
+	if !errors.Is(full.Err, ErrDiskFull) || errors.Is(full.Err, ErrJournal) {
+		t.Errorf("a full disk is %v", full.Err)
+	}
+	failed := eventOfNotice(fsm.Notice{Kind: fsm.JournalTrouble, Detail: "no space left"})
+	if !errors.Is(failed.Err, ErrJournal) || errors.Is(failed.Err, ErrDiskFull) {
+		t.Errorf("a journal that failed is %v", failed.Err)
+	}
+}
