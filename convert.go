@@ -86,6 +86,10 @@ func eventOfNotice(n fsm.Notice) Event {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
+	full := n.Detail == fsm.ErrDiskFull.Error()
+	if full {
+		e.Err = ErrDiskFull
+	}
 	switch n.Kind {
 	case fsm.MessageDropped:
 		e.Kind = MessageDropped
@@ -114,7 +118,10 @@ func eventOfNotice(n fsm.Notice) Event {
 	case fsm.PeerLimited:
 		e.Kind = PeerLimited
 	case fsm.JournalTrouble:
-		e.Kind, e.Err = JournalTrouble, fmt.Errorf("%w: %w", ErrJournal, e.Err)
+		e.Kind = JournalTrouble
+		if !full { // else nothing has failed: it goes on once there is room
+			e.Err = fmt.Errorf("%w: %w", ErrJournal, e.Err)
+		}
 	}
 	if !e.Peer.IsZero() {
 		e.Err = &PeerError{Peer: e.Peer, ID: e.ID, Err: e.Err}

@@ -191,7 +191,8 @@
 //	MaxHandshakesPerSecond
 //	MaxStreamsPerConnection,              the stream, or the connection, is refused;
 //	MaxWindowMemory, …PerPeer             ConnectionLimitHit
-//	less than 256 MiB of free disk        ErrDiskFull; peers are told to try again later
+//	less than 256 MiB of free disk        ErrDiskFull, as JournalTrouble too, and from
+//	                                      Room; peers are told to try again later
 //	History, HistoryAge                   the oldest ended exchange of that role is
 //	                                      forgotten, and its key with it
 //

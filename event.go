@@ -109,7 +109,7 @@ const (
 	PeerHalted                          // ErrFenced, ErrRolledBack, ErrMismatch or ErrContradicts: see Err, and Renew
 	PeerDiffers                         // the peer means another exchange by a number that is known here: its journal was set back, nothing is changed
 	PeerLostJournal                     // the peer denies what it had acknowledged; the request goes again
-	JournalTrouble                      // nothing can be stored: nothing more is accepted
+	JournalTrouble                      // nothing more is accepted: ErrDiskFull until there is room, or ErrJournal for good
 	PeerLimited                         // a peer reached a limit, Err says which, and is told to come back later; not told again until it has kept below for a minute
 	AllowListTrouble                    // the allow list's file can't be read, Err is an *allowlist.FileError: the list stays as it was
 )

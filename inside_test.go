@@ -163,6 +163,17 @@ func TestWaitingRequestsThatAreGivenUpAreTakenOut(t *testing.T) {
 	}
 }
 
+// Whoever watches over a node has to see that it hangs, and not to restart it for a
+// disk that is slow.
+func TestANodeThatHangsIsNotWell(t *testing.T) {
+	if err := stuck(longTurn - 1); err != nil {
+		t.Errorf("a long turn: %v", err)
+	}
+	if err := stuck(time.Minute); !errors.Is(err, ErrStuck) || !strings.Contains(err.Error(), "1m0s") {
+		t.Errorf("a turn of a minute: %v", err)
+	}
+}
+
 // A message that can't be stored is refused with the reason: the disk, the
 // journal, or whatever else it was.
 func TestWhatCouldNotBeStoredIsSaidWithItsReason(t *testing.T) {
@@ -196,5 +207,17 @@ func TestAnAlertWithoutATimeIsOfNow(t *testing.T) {
 	before := time.Now()
 	if e := eventOfNotice(fsm.Notice{Kind: fsm.Violation}); e.Time.Before(before) {
 		t.Errorf("it is of %v", e.Time)
+	}
+}
+
+// A disk that is nearly full needs room, a journal that has failed another start.
+func TestTroubleWithTheJournalIsToldApart(t *testing.T) {
+	full := eventOfNotice(fsm.Notice{Kind: fsm.JournalTrouble, Detail: fsm.ErrDiskFull.Error()})
+	if !errors.Is(full.Err, ErrDiskFull) || errors.Is(full.Err, ErrJournal) {
+		t.Errorf("a full disk is %v", full.Err)
+	}
+	failed := eventOfNotice(fsm.Notice{Kind: fsm.JournalTrouble, Detail: "no space left"})
+	if !errors.Is(failed.Err, ErrJournal) || errors.Is(failed.Err, ErrDiskFull) {
+		t.Errorf("a journal that failed is %v", failed.Err)
 	}
 }

@@ -28,6 +28,7 @@ type Exchange struct {
 	Taken                  bool   // and its application took it
 	PossiblySeen           bool
 	Failures               int       // attempts that failed since one succeeded
+	PutOff                 bool      // by the peer, at the last of them: it takes nothing more of this node for a while
 	Retry                  time.Time // the next attempt, where one is set
 }
 
@@ -138,14 +139,38 @@ func (h *Handler) lookOrNothing(at func(*fsm.Machine)) {
 	}
 }
 
-// Healthy returns why nothing can be exchanged any more: ErrClosed, or ErrJournal
-// when nothing can be stored. Nil: all is well.
+// longTurn is for how long the mediator may be in one turn, which takes milliseconds
+// where the disk does.
+const longTurn = 20 * time.Second
+
+// Healthy returns why nothing can be exchanged any more: ErrClosed, ErrJournal when
+// nothing can be stored, or ErrStuck. Nil: all is well. It never waits.
 func (h *Handler) Healthy() error {
 	if h.isClosed() {
 		return ErrClosed
 	}
 	if err := h.journal.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrJournal, err)
+	}
+	return stuck(h.loop.Busy())
+}
+
+func stuck(busy time.Duration) error {
+	if busy < longTurn {
+		return nil
+	}
+	return fmt.Errorf("%w: for %s", ErrStuck, busy.Round(time.Second))
+}
+
+// Room returns ErrDiskFull while nothing more is accepted because the disk is nearly
+// full; nil else.
+func (h *Handler) Room() error {
+	full := false
+	if err := h.look(func(m *fsm.Machine) { full = m.Full() }); err != nil {
+		return err
+	}
+	if full {
+		return ErrDiskFull
 	}
 	return nil
 }
@@ -178,7 +203,7 @@ func exchangeOf(s fsm.Summary) Exchange {
 	e := Exchange{
 		ID: idOfName(s.Name), Peer: idOf(s.Peer), Dialer: s.Dialer != 0, Lane: s.Lane, Key: s.Key, Made: s.Made, Ended: s.Ended,
 		Deadline: s.Deadline, RequestSize: s.RequestSize, ReplySize: s.ReplySize, Reason: s.Reason, Acknowledged: s.Acknowledged,
-		Taken: s.Taken, PossiblySeen: s.PossiblySeen, Failures: s.Failures, Retry: s.Retry,
+		Taken: s.Taken, PossiblySeen: s.PossiblySeen, Failures: s.Failures, PutOff: s.PutOff, Retry: s.Retry,
 	}
 	if e.Dialer {
 		e.State = s.Dialer.String()

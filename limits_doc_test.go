@@ -231,6 +231,13 @@ var sums = []struct {
 		{"calls that wait in the mediator", "mediator.CallRoom"},
 		{"events in its channels", "mediator.DeliveryRoom + mediator.AlertRoom"},
 	}},
+	{"peers, where a program answers them", []sum{
+		{"processes, of each program, and what they start", "programs.defaultConcurrency"},
+		{"bytes of their requests and replies in memory", "programs.defaultConcurrency * 2 * MaxMessageSize"},
+		{"processes, of all programs, as far as it can be set", "programs.maxRunning"},
+		{"requests that wait for their turn or for another attempt", "MaxOpen"},
+		{"dead letters", "programs.maxDead"},
+	}},
 	{"the journal itself", []sum{
 		{"bytes of lanes, keys and reasons in records", "(MaxOpen + MaxQueued + 2*History) * (wire.MaxLane + parley.maxKey + wire.MaxText)"},
 		{"bytes of memory tables, and as many of logs on disk", "(journal.maxMemTables + 1) * journal.memTableSize"},

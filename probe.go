@@ -16,6 +16,9 @@ var ErrNotTaken = errors.New("the peer proved its key and closed the connection:
 // ErrProtocol is in a Probe: run the same release on both sides, or a later one.
 var ErrProtocol = errors.New("the peer speaks no version of the protocol that this node does: run the same release on both sides")
 
+// ErrSilent is in a Probe: the peer is there, and hangs.
+var ErrSilent = errors.New("the peer proved its key, keeps the connection and says nothing: its node hangs, or its machine does")
+
 // Probe is what came of trying what an exchange with a peer needs.
 type Probe struct {
 	Peer  identity.ID
@@ -34,8 +37,8 @@ type ProbeStep struct {
 	Name    string
 	Address string
 	Took    time.Duration
-	// Err matches ErrNotListed, ErrKeptOut, ErrConnectionLimit, ErrNoAddress, ErrPinned
-	// ErrNotTaken or ErrProtocol, or says what else went wrong.
+	// Err matches ErrNotListed, ErrKeptOut, ErrConnectionLimit, ErrNoAddress, ErrPinned,
+	// ErrNotTaken, ErrProtocol or ErrSilent, or says what else went wrong.
 	Err error
 }
 
@@ -61,6 +64,8 @@ func stepError(err error) error {
 		return ErrNotTaken
 	case errors.Is(err, p2p.ErrProtocol):
 		return ErrProtocol
+	case errors.Is(err, p2p.ErrSilent):
+		return ErrSilent
 	case errors.Is(err, p2p.ErrNoAddress):
 		return ErrNoAddress
 	case err == nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,8 +59,11 @@ func (e *examination) disk(n node) {
 	if err == nil && took > slowSync {
 		err = fmt.Errorf("a sync takes %s", took)
 	}
-	e.tell(thisNode, "sync", fmt.Sprintf("a sync takes %s", took.Round(10*time.Microsecond)), err,
-		"every exchange waits for a few syncs: put the node's directory on a faster disk, or find what else writes to this one")
+	advice := "every exchange waits for a few syncs: put the node's directory on a faster disk, or find what else writes to this one"
+	if errors.Is(err, syscall.ENOSPC) {
+		advice = "how fast it is shows once there is room"
+	}
+	e.tell(thisNode, "sync", fmt.Sprintf("a sync takes %s", took.Round(10*time.Microsecond)), err, advice)
 }
 
 // syncTime is the median of what it takes to write a small file durably.

@@ -27,11 +27,17 @@ func (e *examination) running(cmd *cobra.Command, n node, args []string) {
 	}
 	e.listener(s.Addresses)
 	if len(args) == 1 {
+		for _, p := range s.Peers {
+			if args[0] == p.Id || args[0] == p.Name {
+				e.halt(p)
+			}
+		}
 		e.peer(cmd, c, args[0], args[0])
 		return
 	}
 	for _, p := range s.Peers {
 		if p.Listed {
+			e.halt(p)
 			e.peer(cmd, c, p.Id, or(p.Name, tag("/"+p.Id)))
 		}
 	}
@@ -72,6 +78,14 @@ func ownSocket(address string) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.IPv6Loopback(), at.Port()), nil
 	}
 	return at, nil
+}
+
+// halt tells of a peer to which nothing goes until the operator says so.
+func (e *examination) halt(p *v1.Peer) {
+	if p.Halt != "" {
+		name := or(p.Name, tag("/"+p.Id))
+		e.ill(name, "journal", p.Halt, "make sure that one process and one journal are left; then: parley journal new-epoch "+name)
+	}
 }
 
 // peer goes the way to a peer.

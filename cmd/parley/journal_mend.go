@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -17,8 +18,9 @@ func newJournalCheck() *cobra.Command {
 		Use:   "check [DIR]",
 		Short: "Verify every checksum of a journal",
 		Long: `Verify a journal, the node's own unless DIR names another: every checksum, and that
-every record can be read. What is damaged is named, and the exit code is then 1.
-Nothing is changed. The node must not be running.`,
+every record can be read. What is damaged is named, and the exit code is then 1. A
+peer that is halted is named, with what to do, and the exit code is then 3. Nothing is
+changed. The node must not be running.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := nodeOf(cmd)
@@ -29,14 +31,23 @@ Nothing is changed. The node must not be running.`,
 			if len(args) == 1 {
 				dir = args[0]
 			}
+			var halted, unreadable []error // one for each record that is kept
 			err = journal.Dump(dir, journal.Options{}, io.Discard, func(key, value []byte) string {
-				return fsm.Describe(key, value, peerText)
+				switch peer, err := fsm.Trouble(key, value); {
+				case err != nil && peer == "":
+					unreadable = append(unreadable, fmt.Errorf("record %x: %w", key, err))
+				case err != nil:
+					halted = append(halted, fmt.Errorf("%s: %w: start the node, and see parley journal new-epoch", peerText(peer), err))
+				}
+				return ""
 			})
-			if err != nil {
+			if err := errors.Join(append(unreadable, err)...); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is whole\n", dir)
-			return err
+			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is whole\n", dir); err != nil || len(halted) == 0 {
+				return err
+			}
+			return fmt.Errorf("%w: %w", errOff, errors.Join(halted...))
 		},
 	}
 }

@@ -91,6 +91,9 @@ func client(cmd *cobra.Command) (parleyv1connect.NodeClient, error) {
 // said is an error of a call as a person reads it: without the code's name.
 func said(err error) error {
 	var answer *connect.Error
+	if connect.CodeOf(err) == connect.CodeUnimplemented {
+		return errors.New("the node that runs is of another release, which knows no such call: parley status says which; restart it with this one")
+	}
 	if errors.As(err, &answer) {
 		return errors.New(answer.Message())
 	}

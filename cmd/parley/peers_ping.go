@@ -56,7 +56,7 @@ var probeAdvice = map[string]string{
 	"allowed": "see parley peers ls; list the peer with parley peers add",
 	"resolve": "give a right address: parley peers add ID --address HOST:PORT",
 	"connect": "is the peer's node running, is its port open to this machine, and is the address right? Else: parley peers add ID --address HOST:PORT",
-	"key":     "another node, or none, is at the address: correct it, or the peer's ID, with parley peers add",
+	"key":     "another node, or one that hangs, or no node, is at the address: see that the peer's runs; else correct the address, or the peer's ID, with parley peers add",
 	"listed":  "on the peer's side, parley peers pending shows this node, and parley peers accept lets it in",
-	"answer":  "the peer's node is there and says nothing: have its operator look at parley status and the log",
+	"answer":  "the peer's node is there: have its operator look at its log and, where it hangs, restart it",
 }

@@ -95,8 +95,14 @@ func withMessage(name string) cobra.PositionalArgs {
 	}
 }
 
-// version is that of the module, as the Go tool recorded it.
+// release is what deploy/build calls a binary; empty in all others.
+var release string
+
+// version is the release, or that of the module as the Go tool recorded it.
 func version() string {
+	if release != "" {
+		return release
+	}
 	if build, ok := debug.ReadBuildInfo(); ok {
 		return build.Main.Version
 	}

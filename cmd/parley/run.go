@@ -104,7 +104,7 @@ func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) 
 	}
 	api := control.New(h, control.Options{
 		AllowList: list, AllowListFile: n.path(settings.AllowList), Directory: n.dir, Version: version(), Run: run, MaxMessageSize: s.Limits.MessageSize,
-		Programs: runner,
+		Programs: runner, Logger: log,
 	})
 	listeners, err := n.listen(s)
 	if err != nil {

@@ -62,9 +62,13 @@ func (n node) serve(ctx context.Context, api *control.Node, runner *programs.Run
 	for _, l := range listeners {
 		start(func() error { return api.Serve(ctx, l, l.tokens, log) })
 	}
-	notify(log, daemon.SdNotifyReady)
-	attend(ctx, h, log, reload)
-	notify(log, daemon.SdNotifyStopping)
+	tell := func(state string) {
+		if _, err := daemon.SdNotify(false, state); err != nil {
+			log.Warn("systemd couldn't be told", "state", state, "error", err)
+		}
+	}
+	attend(ctx, h, log, tell, reload)
+	tell(daemon.SdNotifyStopping)
 	cancel(nil)
 	all.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
@@ -73,12 +77,13 @@ func (n node) serve(ctx context.Context, api *control.Node, runner *programs.Run
 	return nil
 }
 
-// attend tells systemd that all is well, as often as it wants to hear that, and heeds
-// SIGHUP, until the context ends.
-func attend(ctx context.Context, h *parley.Handler, log *slog.Logger, reload func()) {
+// attend tells systemd that the node is ready, and then that all is well, as often as
+// it wants to hear that and only while it is. It heeds SIGHUP, until the context ends.
+func attend(ctx context.Context, h interface{ Healthy() error }, log *slog.Logger, tell func(state string), reload func()) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	tell(daemon.SdNotifyReady)
 	var due <-chan time.Time
 	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
 		ticker := time.NewTicker(interval / 2)
@@ -92,17 +97,13 @@ func attend(ctx context.Context, h *parley.Handler, log *slog.Logger, reload fun
 				log.Error("not well: systemd isn't told that all is well", "error", err)
 				continue
 			}
-			notify(log, daemon.SdNotifyWatchdog)
+			tell(daemon.SdNotifyWatchdog)
 		case <-hangup:
+			tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 			reload()
+			tell(daemon.SdNotifyReady)
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-func notify(log *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd couldn't be told", "state", state, "error", err)
 	}
 }

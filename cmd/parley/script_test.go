@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -16,6 +17,8 @@ import (
 //
 //	until REGEXP COMMAND...   runs a command again and again until it prints that
 //	keep NAME REGEXP          keeps what the regexp's group finds in the last output
+//	disk FOLDER MIB           makes a disk of that size, where [disks] holds
+//	fill FOLDER MIB           fills it with a file, filler, but for so much
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -23,6 +26,14 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"until": until,
 			"keep":  keep,
+			"disk":  disk,
+			"fill":  fill,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "disks" {
+				return canMakeDisks, nil
+			}
+			return false, fmt.Errorf("there is no condition %q", name)
 		},
 	})
 }

@@ -104,10 +104,16 @@ func explain(x parley.Exchange) string {
 		return "an answer of this node's application, which has it"
 	case !x.Dialer:
 		return "this node's application, which hasn't taken it"
+	case x.State == "halted":
+		return "this node's operator: the peer is halted, and status says why"
+	case x.State == "suspended":
+		return "its peer's return to the allow list"
 	case x.Acknowledged && x.Taken:
 		return "an answer of the peer's application, which has it"
 	case x.Acknowledged:
 		return "the peer's application: its node has it, and its application hasn't taken it"
+	case x.PutOff:
+		return fmt.Sprintf("the peer's node: it has put the request off %d times, for want of room or by a limit that its own status names", x.Failures)
 	case x.Failures > 0:
 		return fmt.Sprintf("the peer's node: %d attempts have failed", x.Failures)
 	default:

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/parley-p2p/parley"
@@ -35,6 +37,8 @@ type Options struct {
 	// Programs answer requests in place of clients, which are given their dead letters
 	// alone. Nil: none do.
 	Programs *programs.Runner
+	// Logger is told of the events that have priority. Nil: nobody is.
+	Logger *slog.Logger
 }
 
 // New makes the API of a handler, which was made with ExplicitCommit and
@@ -42,6 +46,9 @@ type Options struct {
 func New(h *parley.Handler, o Options) *Node {
 	if o.Programs == nil {
 		o.Programs = &programs.Runner{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Node{handler: h, options: o, started: time.Now(), inbox: newInbox(o.Run)}
 }
@@ -59,6 +66,9 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 		if e.Kind == parley.RequestReceived && n.options.Programs.Offer(e) || e.Kind == parley.RequestAbandoned && n.options.Programs.Drop(e.ID) {
 			continue // clients never hear of it
+		}
+		if e.Kind.Priority() { // of what repeats itself there is a sum, once a minute
+			n.options.Logger.Warn(e.Kind.String(), "peer", n.name(e.Peer), "id", e.Peer, "count", e.Count, "error", e.Err)
 		}
 		n.inbox.put(e)
 	}
@@ -88,7 +98,7 @@ func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, e
 			s.Waiting = append(s.Waiting, n.exchangeOf(e))
 		}
 	}
-	if err := n.options.AllowList.Trouble(); err != nil {
+	if err := cmp.Or(n.handler.Healthy(), n.handler.Room(), n.options.AllowList.Trouble()); err != nil {
 		s.Trouble = err.Error()
 	}
 	return s, nil

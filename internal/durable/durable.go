@@ -6,10 +6,12 @@ package durable
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // Draft is a name for a file that is to take the place of another, in the same
@@ -22,16 +24,25 @@ func Draft(path string) string { return path + "." + rand.Text() + ".new" }
 func WriteNew(path string, content []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return err
+		return advised(err)
 	}
 	_, err = f.Write(content)
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
+		return errors.Join(advised(err), os.Remove(path))
 	}
 	return nil
+}
+
+// advised says of a full disk what to do.
+func advised(err error) error {
+	var pathError *fs.PathError
+	if errors.Is(err, syscall.ENOSPC) && errors.As(err, &pathError) {
+		return &fs.PathError{Op: pathError.Op, Path: pathError.Path, Err: fmt.Errorf("%w: make room on that disk", pathError.Err)}
+	}
+	return err
 }
 
 // Replace writes a file in place of the one of that name, if there is one.

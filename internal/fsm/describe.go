@@ -42,6 +42,20 @@ func Describe(key, value []byte, peer func(Peer) string) string {
 	return l.String()
 }
 
+// Trouble is what an operator has to know of a record: that this version can't read
+// it, or that the peer it is about is halted, and why. Nil: nothing.
+func Trouble(key, value []byte) (Peer, error) {
+	r := Restore(Config{})
+	if err := r.read(key, value); err != nil {
+		return "", err
+	}
+	if key[0] != dialerKey {
+		return "", nil
+	}
+	d := &r.m.peer(Peer(key[1:])).dialer
+	return d.peer.id, d.halt
+}
+
 // line is a description as it grows.
 type line struct {
 	strings.Builder // of one record, of which MaxReason is the most

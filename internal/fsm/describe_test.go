@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"slices"
@@ -52,6 +53,9 @@ func TestDescribesWhyAPeerIsHalted(t *testing.T) {
 	if got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}
+	if peer, err := Trouble([]byte(key), n.written[key]); peer != alice || !errors.Is(err, ErrFenced) {
+		t.Fatalf("the trouble is %v, with %q", err, peer)
+	}
 }
 
 func TestSaysWhichRecordItCannotRead(t *testing.T) {
@@ -69,6 +73,9 @@ func TestSaysWhichRecordItCannotRead(t *testing.T) {
 		{"otag", "\x01\x01p", "record of an unknown form"},
 		{"i0123456789abcdefpeer", "\x01\x01\x02", "record of an unknown form"},
 	} {
+		if peer, err := Trouble([]byte(bad.key), []byte(bad.value)); peer != "" || err == nil {
+			t.Errorf("key %q: the trouble is %v, with %q", bad.key, err, peer)
+		}
 		if got := Describe([]byte(bad.key), []byte(bad.value), nil); !strings.Contains(got, bad.want) || strings.Contains(got, "\n") {
 			t.Errorf("%q: got %q, want %q in it", bad.key, got, bad.want)
 		}

@@ -24,6 +24,7 @@ type Summary struct {
 	Taken        bool   // and its application took it
 	PossiblySeen bool
 	Failures     int       // attempts that failed since one succeeded
+	PutOff       bool      // by the other side, at the last of them
 	Retry        time.Time // the next attempt, where one is set
 }
 
@@ -111,7 +112,7 @@ func (x *outbound) summary() Summary {
 	return Summary{
 		Name: x.name, Peer: x.peer.id, Dialer: state, Lane: x.lane, Key: x.key, Made: x.made, Ended: x.ended, Deadline: x.deadline,
 		RequestSize: x.payload.Size, RequestHash: x.payload.Hash, ReplySize: x.reply.Size, Reason: x.reason,
-		Acknowledged: x.acked, Taken: x.taken, PossiblySeen: x.possiblySeen, Failures: x.failures, Retry: x.retry,
+		Acknowledged: x.acked, Taken: x.taken, PossiblySeen: x.possiblySeen, Failures: x.failures, PutOff: x.state == Backoff && x.putOffByPeer, Retry: x.retry,
 	}
 }
 

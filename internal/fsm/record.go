@@ -227,7 +227,7 @@ func (e *encoder) payload(p Payload) {
 
 // errBadRecord is a record that this version didn't write. The journal has
 // checked its sum: it isn't damage.
-var errBadRecord = errors.New("record of an unknown form")
+var errBadRecord = errors.New("record of an unknown form: run the release that wrote it, or a later one")
 
 // decoder takes a record apart; after the first error everything is zero.
 type decoder struct {

@@ -3,6 +3,7 @@ package mediator
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -93,6 +94,9 @@ type Loop struct {
 	waits  map[fsm.Name]chan<- fsm.Delivery // for outcomes, one for each call
 	last   fsm.Call
 	alerts alerts
+
+	made time.Time
+	busy atomic.Int64 // when the turn began, in nanoseconds since made; 0: it waits
 }
 
 // NewLoop makes a loop; Run starts it. The first inputs are stepped in the first
@@ -110,6 +114,7 @@ func NewLoop(turn *Turn, actions chan<- []fsm.Action, inputs <-chan fsm.Input, n
 		inputs: first,
 		calls:  map[fsm.Call]Command{},
 		waits:  map[fsm.Name]chan<- fsm.Delivery{},
+		made:   time.Now(),
 	}
 }
 
@@ -118,6 +123,7 @@ func (l *Loop) Run() {
 	defer close(l.stopped)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	l.begin()
 	for {
 		wall, steady := l.read()
 		if by := l.clock.Set(wall, steady); by != 0 {
@@ -151,6 +157,19 @@ func (l *Loop) Unwait(name fsm.Name) Command {
 		delete(l.waits, name)
 		m.Unwait(name)
 	}}
+}
+
+// begin notes when a turn begins.
+func (l *Loop) begin() { l.busy.Store(int64(max(time.Since(l.made), 1))) }
+
+// Busy is for how long the loop has been in one turn, zero while it waits for
+// something to do. Others may ask while it runs, even when it hangs.
+func (l *Loop) Busy() time.Duration {
+	since := l.busy.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(l.made) - time.Duration(since)
 }
 
 // Stop ends the loop after the turn that it is in. What was committed stays.
@@ -209,12 +228,14 @@ func (l *Loop) carryOut(now time.Time, o Outcome) bool {
 // wait gathers the inputs of the next turn: what has priority first, then all
 // that is there.
 func (l *Loop) wait(tick <-chan time.Time) bool {
+	l.busy.Store(0)
 	select {
 	case n := <-l.Notices:
 		l.alerts.add(l.now(), n)
 	case in := <-l.Inputs:
 		l.add(in)
 	case c := <-l.Commands:
+		l.begin() // a look is part of the turn
 		l.command(c)
 	case <-tick:
 		l.add(fsm.Tick{})
@@ -223,6 +244,7 @@ func (l *Loop) wait(tick <-chan time.Time) bool {
 	case <-l.stop:
 		return false
 	}
+	l.begin()
 	for range priorityATurn {
 		select {
 		case n := <-l.Notices:

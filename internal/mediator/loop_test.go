@@ -50,6 +50,36 @@ func TestCallsThatComeTogetherShareOneCommit(t *testing.T) {
 	})
 }
 
+func TestALoopThatHangsIsSeenToHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := withholding()
+		n := newNode(t, log)
+		go n.Run()
+		time.Sleep(time.Hour)
+		if busy := n.Busy(); busy != 0 {
+			t.Fatalf("it waits, and was busy for %s", busy)
+		}
+		n.call(fsm.Enqueue{Requests: []fsm.Outgoing{request("first")}})
+		<-log.begun
+		time.Sleep(time.Minute) // the disk hangs
+		if busy := n.Busy(); busy != time.Minute {
+			t.Fatalf("it hangs in the journal for a minute, and was busy for %s", busy)
+		}
+		log.release <- struct{}{}
+		synctest.Wait()
+		if busy := n.Busy(); busy != 0 {
+			t.Fatalf("it waits again, and was busy for %s", busy)
+		}
+		n.look(func(*fsm.Machine) {
+			time.Sleep(time.Second)
+			if busy := n.Busy(); busy != time.Second {
+				t.Errorf("a look has taken a second, and it was busy for %s", busy)
+			}
+		})
+		n.Stop()
+	})
+}
+
 func TestNoticesComeFirstButNeverAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := withholding()

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/core/transport"
+	goyamux "github.com/libp2p/go-yamux/v5"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multistream"
 
@@ -38,6 +39,10 @@ var ErrNotTaken = errors.New("the peer proved its key and closed the connection"
 
 // ErrProtocol is how a probe says that the peer speaks another version of the protocol.
 var ErrProtocol = errors.New("the peer speaks no version of the protocol that this node does")
+
+// ErrSilent is how a probe says that the peer keeps a connection and says nothing on
+// it: its node hangs, or its machine does.
+var ErrSilent = errors.New("the peer keeps the connection and says nothing")
 
 // Step is one step of a probe.
 type Step struct {
@@ -202,7 +207,7 @@ func (b *probe) answers(ctx context.Context, c transport.CapableConn, at string)
 	var opened error
 	if !b.step(StepListed, at, func() error {
 		opened = b.agree(ctx, c)
-		if opened == nil || timedOut(opened) || errors.Is(opened, ErrProtocol) { // it keeps the connection open, at least
+		if opened == nil || errors.Is(opened, ErrSilent) || errors.Is(opened, ErrProtocol) { // it keeps the connection open, at least
 			return nil
 		}
 		return fmt.Errorf("%w (%w)", ErrNotTaken, opened)
@@ -220,6 +225,14 @@ func (b *probe) answers(ctx context.Context, c transport.CapableConn, at string)
 // agree opens a stream, has the peer agree to the protocol, and ends it in order: the
 // peer has ended its side too.
 func (b *probe) agree(ctx context.Context, c transport.CapableConn) error {
+	err := b.roundTrip(ctx, c)
+	if err != nil && (timedOut(err) || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+		return fmt.Errorf("%w (%w)", ErrSilent, err)
+	}
+	return err
+}
+
+func (b *probe) roundTrip(ctx context.Context, c transport.CapableConn) error {
 	s, err := c.OpenStream(ctx)
 	if err != nil {
 		return err
@@ -245,6 +258,16 @@ func (b *probe) agree(ctx context.Context, c transport.CapableConn) error {
 	return s.Close()
 }
 
+// timedOut reports whether a time was over: that of the probe, or of yamux, which finds
+// by itself that the other side is gone.
 func timedOut(err error) bool {
-	return os.IsTimeout(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+	for _, over := range []error{
+		context.DeadlineExceeded, os.ErrDeadlineExceeded,
+		goyamux.ErrTimeout, goyamux.ErrKeepAliveTimeout, goyamux.ErrConnectionWriteTimeout,
+	} {
+		if errors.Is(err, over) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,12 +1,23 @@
 package p2p
 
 import (
+	"context"
 	"errors"
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	tptu "github.com/libp2p/go-libp2p/p2p/net/upgrader"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/multiformats/go-multistream"
 
 	"github.com/parley-p2p/parley/allowlist"
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -150,5 +161,132 @@ func TestAProbeFindsThatThePeerSpeaksAnotherProtocol(t *testing.T) {
 	steps := a.probed(b, ErrProtocol, StepAllowed, StepResolve, StepConnect, StepKey, StepListed, StepAnswer)
 	if steps[4].Err != nil {
 		t.Errorf("a peer that keeps the connection is said not to: %v", steps[4].Err)
+	}
+}
+
+// mute is a socket whose other side hears nothing more once it is shut, and sees no end.
+type mute struct {
+	net.Conn
+	shut, closed chan struct{}
+	once         sync.Once
+}
+
+func (m *mute) Read(b []byte) (int, error) {
+	select {
+	case <-m.shut:
+		<-m.closed
+		return 0, net.ErrClosed
+	default:
+		return m.Conn.Read(b)
+	}
+}
+
+func (m *mute) Write(b []byte) (int, error) {
+	select {
+	case <-m.shut:
+		return len(b), nil
+	default:
+		return m.Conn.Write(b)
+	}
+}
+
+func (m *mute) Close() error {
+	m.once.Do(func() { close(m.closed) })
+	return m.Conn.Close()
+}
+
+// listen is where a raw peer proves its key to the first who dials it, and does this
+// then. It lets everybody in.
+func (r *rawPeer) listen(then func(transport.CapableConn, *mute)) string {
+	r.t.Helper()
+	config, err := Config{Key: r.key, Allow: allowlist.Everyone(), Payloads: newMemory(), StockNoise: true}.withDefaults()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	muxers := []tptu.StreamMuxer{{ID: yamux.ID, Muxer: newMuxer(config)}}
+	secured, err := newNoise(config, muxers)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	upgrader, err := tptu.New([]sec.SecureTransport{secured}, muxers, nil, r.resources, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var accepted sync.WaitGroup
+	var c transport.CapableConn
+	accepted.Go(func() {
+		socket, err := l.Accept()
+		if err != nil {
+			return // the test is over
+		}
+		m := &mute{Conn: socket, shut: make(chan struct{}), closed: make(chan struct{})}
+		at, err := manet.WrapNetConn(m)
+		if err != nil {
+			r.t.Error(err)
+			return
+		}
+		if c, err = upgrader.Upgrade(context.Background(), r.transport, at, network.DirInbound, "", &network.NullScope{}); err != nil {
+			r.t.Error(err)
+			return
+		}
+		then(c, m)
+	})
+	r.t.Cleanup(func() {
+		l.Close()
+		accepted.Wait()
+		if c != nil {
+			c.Close()
+		}
+	})
+	return l.Addr().String()
+}
+
+func TestAProbeTellsAPeerThatIsSilentFromOneThatDoesNotListThisNode(t *testing.T) {
+	protocols := multistream.NewMultistreamMuxer[protocol.ID]()
+	protocols.AddHandler(exchangeProtocol, nil)
+	agree := func(c transport.CapableConn) network.MuxedStream {
+		s, err := c.AcceptStream()
+		if err == nil {
+			_, _, err = protocols.Negotiate(s)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return s
+	}
+	for does, test := range map[string]struct {
+		then func(transport.CapableConn, *mute)
+		last string
+		err  error
+	}{
+		"keeps the connection and says nothing":   {func(transport.CapableConn, *mute) {}, StepAnswer, ErrSilent},
+		"is halted, with its machine":             {func(_ transport.CapableConn, m *mute) { close(m.shut) }, StepAnswer, ErrSilent},
+		"is halted, and found so by KeepAlive":    {func(_ transport.CapableConn, m *mute) { close(m.shut) }, StepAnswer, ErrSilent},
+		"takes the stream and says nothing":       {func(c transport.CapableConn, _ *mute) { c.AcceptStream() }, StepAnswer, ErrSilent},
+		"agrees to the protocol and says nothing": {func(c transport.CapableConn, _ *mute) { agree(c) }, StepAnswer, ErrSilent},
+		"answers once and says nothing":           {func(c transport.CapableConn, _ *mute) { agree(c).Close() }, StepAnswer, ErrSilent},
+		"hangs up, as on whom it doesn't list":    {func(c transport.CapableConn, _ *mute) { c.Close() }, StepListed, ErrNotTaken},
+	} {
+		t.Run(does, func(t *testing.T) {
+			t.Parallel()
+			a := newNode(t, func(c *Config) {
+				c.DialTimeout = time.Second
+				if strings.HasSuffix(does, "KeepAlive") {
+					c.DialTimeout, c.KeepAlive = patience, 100*time.Millisecond
+				}
+			})
+			r := newRawPeer(t)
+			if err := a.list.Add(allowlist.Member{ID: r.key.PeerID(), Addresses: []string{r.listen(test.then)}}); err != nil {
+				t.Fatal(err)
+			}
+			steps := a.Probe(t.Context(), r.peer())
+			if last := steps[len(steps)-1]; last.Name != test.last || !errors.Is(last.Err, test.err) {
+				t.Errorf("it comes to step %s, %v; want %s, %v", last.Name, last.Err, test.last, test.err)
+			}
+		})
 	}
 }

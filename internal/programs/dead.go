@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,7 +77,12 @@ func (d *deadLetters) all() []DeadLetter {
 }
 
 func (d *deadLetters) has(id parley.ID) bool {
-	return slices.ContainsFunc(d.all(), func(l DeadLetter) bool { return l.ID == id })
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.letters, func(l DeadLetter) bool { return l.ID == id })
 }
 
 // add puts a letter on the list, unless that is full.
@@ -86,7 +92,7 @@ func (d *deadLetters) add(l DeadLetter) error {
 	if len(d.letters) >= maxDead {
 		return errManyDead
 	}
-	l.Reason = l.Reason[:min(len(l.Reason), maxWhy)]
+	l.Reason = strings.ToValidUTF8(l.Reason[:min(len(l.Reason), maxWhy)], "")
 	return d.write(append(slices.Clone(d.letters), l))
 }
 

@@ -12,6 +12,17 @@ import (
 	"github.com/parley-p2p/parley/identity"
 )
 
+const (
+	// maxPrograms bounds the programs of a node. More are refused at the start.
+	maxPrograms = 100
+	// maxRunning bounds how many may run at once, of all programs together: what is set
+	// beyond it is refused at the start.
+	maxRunning = 256
+	// defaultConcurrency bounds how many of one program run at once, where it isn't set.
+	// The requests beyond it wait.
+	defaultConcurrency = 4
+)
+
 // Program answers the requests of some lanes. Zero means the default.
 type Program struct {
 	// Lane is what the lanes begin with; empty: all. The longest that fits counts.
@@ -19,7 +30,8 @@ type Program struct {
 	// Command is the program and its arguments. A relative path is one from the
 	// node's directory; a name without a slash is looked up in PATH.
 	Command []string
-	// Concurrency bounds how many run at once. Default 4.
+	// Concurrency bounds how many run at once. Default 4; each has a request and its
+	// reply in memory.
 	Concurrency int
 	// TimeLimit is how long one may run. Default 1 min.
 	TimeLimit time.Duration
@@ -32,14 +44,21 @@ type Program struct {
 
 // Check says whether the programs can be run, those of a node in a directory.
 func Check(all []Program, directory string) error {
-	lanes := map[string]bool{}
+	if len(all) > maxPrograms {
+		return fmt.Errorf("%d programs: there may be %d", len(all), maxPrograms)
+	}
+	lanes, running := map[string]bool{}, 0 // of maxPrograms
 	for _, p := range all {
 		if lanes[p.Lane] {
 			return p.wrong(errors.New("another program has the same lane: one of them would never run"))
 		}
 		lanes[p.Lane] = true
-		if _, err := p.withDefaults(directory); err != nil {
+		filled, err := p.withDefaults(directory)
+		if err != nil {
 			return err
+		}
+		if running += min(filled.Concurrency, maxRunning+1); running > maxRunning {
+			return p.wrong(fmt.Errorf("concurrency: with it more than %d would run at once, of all programs: lower it", maxRunning))
 		}
 	}
 	return nil
@@ -61,9 +80,9 @@ func (p Program) withDefaults(directory string) (Program, error) {
 	if err != nil {
 		return p, p.wrong(fmt.Errorf("%w: a relative path is one from %s, and it must be executable", err, directory))
 	}
-	p.Command = append([]string{found}, p.Command[1:]...)
+	p.Command = slices.Concat([]string{found}, p.Command[1:])
 	var errs []error
-	orDefault(&errs, "concurrency", &p.Concurrency, 4)
+	orDefault(&errs, "concurrency", &p.Concurrency, defaultConcurrency)
 	orDefault(&errs, "time_limit", &p.TimeLimit, time.Minute)
 	orDefault(&errs, "attempts", &p.Attempts, 6)
 	orDefault(&errs, "retry_min", &p.RetryMin, time.Second)

@@ -87,7 +87,7 @@ func (r *Runner) environment(e parley.Event, again bool) []string {
 
 // reply is what a program prints, up to a limit.
 type reply struct {
-	kept []byte // at most most bytes
+	kept []byte // at most most bytes: Config.MaxMessageSize
 	most int64
 	full bool
 }

@@ -116,7 +116,7 @@ func (r *Runner) Run(ctx context.Context, give func(parley.Event)) error {
 		}
 	}
 	r.mu.Unlock()
-	late := time.AfterFunc(patience, kill)
+	late := time.AfterFunc(patience, kill) // one for each handler
 	defer late.Stop()
 	r.running.Wait()
 	return nil
@@ -205,7 +205,7 @@ func (r *Runner) fill(p *pool) {
 		again := j.given
 		j.given = true
 		p.running++
-		r.running.Go(func() { // at most Concurrency for each program
+		r.running.Go(func() { // at most maxRunning
 			err := r.attempt(ctx, j, again)
 			kill()
 			r.attempted(j, err)

@@ -362,6 +362,28 @@ func TestProgramsThatCannotBeRunAreRefused(t *testing.T) {
 	}
 }
 
+func TestMoreThanANodeMayRunIsRefused(t *testing.T) {
+	here := []string{os.Args[0]}
+	all := []Program{{Lane: "a", Command: here, Concurrency: maxRunning - defaultConcurrency}, {Lane: "b", Command: here}}
+	if err := Check(all, t.TempDir()); err != nil {
+		t.Errorf("as many as may run: %v", err)
+	}
+	all[0].Concurrency++
+	if err := Check(all, t.TempDir()); err == nil || !strings.Contains(err.Error(), "concurrency") {
+		t.Errorf("one more: %v", err)
+	}
+	all = nil
+	for i := range maxPrograms + 1 {
+		all = append(all, Program{Lane: fmt.Sprint(i), Command: here, Concurrency: 1})
+	}
+	if err := Check(all[1:], t.TempDir()); err != nil {
+		t.Errorf("as many programs as there may be: %v", err)
+	}
+	if err := Check(all, t.TempDir()); err == nil {
+		t.Error("one more program is taken")
+	}
+}
+
 func TestTheDelayGrowsUpToItsLimit(t *testing.T) {
 	p := Program{RetryMin: time.Second, RetryMax: 5 * time.Second}
 	for failures, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 1000: 5 * time.Second} {

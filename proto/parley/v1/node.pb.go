@@ -138,7 +138,7 @@ type StatusResponse struct {
 	Last           uint64                 `protobuf:"varint,9,opt,name=last,proto3" json:"last,omitempty"`                                           // the place of the latest of them
 	Peers          []*Peer                `protobuf:"bytes,10,rep,name=peers,proto3" json:"peers,omitempty"`
 	Counters       *Counters              `protobuf:"bytes,11,opt,name=counters,proto3" json:"counters,omitempty"`
-	Trouble        string                 `protobuf:"bytes,12,opt,name=trouble,proto3" json:"trouble,omitempty"` // with the allow list's file; empty: none
+	Trouble        string                 `protobuf:"bytes,12,opt,name=trouble,proto3" json:"trouble,omitempty"` // why it takes nothing more, or with the allow list's file; empty: none
 	Waiting        []*Exchange            `protobuf:"bytes,13,rep,name=waiting,proto3" json:"waiting,omitempty"` // the oldest of those that are open, at most 100
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
