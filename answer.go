@@ -41,10 +41,10 @@ func (h *Handler) respond(in fsm.Respond, peer identity.ID, id ID, msg []byte) e
 }
 
 // Reject refuses a request for good; its dialer is told the reason, at most
-// 1,024 bytes of UTF-8. The errors are Reply's.
+// 1,024 bytes of UTF-8. The errors are Reply's, and ErrInvalid.
 func (h *Handler) Reject(id ID, reason string) error {
 	if len(reason) > fsm.MaxReason || !utf8.ValidString(reason) {
-		return fmt.Errorf("reason of %d bytes: want at most %d bytes of UTF-8", len(reason), fsm.MaxReason)
+		return fmt.Errorf("%w: reason of %d bytes, want at most %d bytes of UTF-8", ErrInvalid, len(reason), fsm.MaxReason)
 	}
 	_, err := h.call(mediator.Command{Input: fsm.Refuse{Name: nameOf(id), Reason: reason}})
 	return public(err, id.Dialer, id)

@@ -205,6 +205,7 @@
 // concern one peer, and a [*RejectedError] is a responder's word.
 //
 //	ErrNotListed, ErrNoAddress, ErrSelf   the request can't be sent as things are
+//	ErrInvalid                            a lane, key, reason or address that can't be one
 //	ErrQueueFull, ErrTooLarge             a limit: nothing was stored
 //	ErrDiskFull                           nothing more is accepted until there is room
 //	ErrJournal                            the disk refuses: see below

@@ -11,6 +11,7 @@ import (
 // or *RejectedError; everything else went wrong here.
 var (
 	ErrQueueFull   = errors.New("too many exchanges are open or not committed: wait for some to end, take their events, or raise the limit in Config")
+	ErrInvalid     = errors.New("invalid call")
 	ErrTooLarge    = errors.New("message too large: see Config.MaxMessageSize")
 	ErrNotListed   = errors.New("peer is not on the allow list")
 	ErrNoAddress   = errors.New("no address to dial: give one, or list one in the allow list")

@@ -3,6 +3,7 @@ package parley
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
 	"github.com/parley-p2p/parley/internal/fsm"
@@ -158,8 +159,11 @@ func (h *Handler) Body(id ID) ([]byte, error) {
 		return nil, public(fsm.ErrUnknown, id.Dialer, id)
 	}
 	body, err := h.body(fsm.Delivery{Payload: p})
-	if errors.Is(err, journal.ErrNoPayload) {
+	switch {
+	case errors.Is(err, journal.ErrNoPayload):
 		return nil, public(fsm.ErrUnknown, id.Dialer, id) // it ended meanwhile
+	case errors.Is(err, journal.ErrDamaged):
+		return nil, &PeerError{Peer: id.Dialer, ID: id, Err: fmt.Errorf("%w: %w", ErrDamaged, err)}
 	}
 	return body, err
 }

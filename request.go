@@ -18,9 +18,9 @@ import (
 // without an error the request is on disk: it is sent, and sent again, until it
 // ends in exactly one way, which an event tells. A message may be empty.
 //
-// Errors: ErrNotListed, ErrNoAddress, ErrQueueFull, ErrTooLarge, ErrDiskFull,
-// ErrFenced, ErrRolledBack, ErrMismatch, ErrContradicts, ErrClosed, and ErrJournal,
-// after which the request may be on disk or not.
+// Errors: ErrNotListed, ErrNoAddress, ErrInvalid, ErrQueueFull, ErrTooLarge,
+// ErrDiskFull, ErrFenced, ErrRolledBack, ErrMismatch, ErrContradicts, ErrClosed, and
+// ErrJournal, after which the request may be on disk or not.
 func (h *Handler) Request(peer identity.ID, address string, msg []byte) (ID, error) {
 	ids, err := h.Send(Message{Peer: peer, Address: address, Body: msg})
 	if err != nil {
@@ -89,19 +89,22 @@ func (h *Handler) enqueue(messages []Message, waited bool, outcome chan<- fsm.De
 func (h *Handler) check(m Message) (addresses []string, err error) {
 	switch {
 	case m.Peer.IsZero():
-		return nil, errors.New("message without a peer")
+		return nil, fmt.Errorf("%w: message without a peer", ErrInvalid)
 	case int64(len(m.Body)) > h.config.MaxMessageSize:
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(m.Body), h.config.MaxMessageSize)
 	case len(m.Lane) > fsm.MaxLane:
-		return nil, fmt.Errorf("lane of %d bytes: at most %d", len(m.Lane), fsm.MaxLane)
+		return nil, fmt.Errorf("%w: lane of %d bytes, at most %d", ErrInvalid, len(m.Lane), fsm.MaxLane)
 	case len(m.Key) > maxKey:
-		return nil, fmt.Errorf("key of %d bytes: at most %d", len(m.Key), maxKey)
+		return nil, fmt.Errorf("%w: key of %d bytes, at most %d", ErrInvalid, len(m.Key), maxKey)
 	}
 	if m.Address == "" {
 		return nil, nil
 	}
 	address, err := allowlist.ParseAddressOf(m.Peer, m.Address)
-	return []string{address}, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return []string{address}, nil
 }
 
 // stage gives a message its number and hash. A small one is written with the

@@ -15,6 +15,7 @@ var codes = []struct {
 	code connect.Code
 }{
 	{parley.ErrUnknown, connect.CodeNotFound},
+	{parley.ErrInvalid, connect.CodeInvalidArgument},
 	{parley.ErrTooLarge, connect.CodeInvalidArgument},
 	{parley.ErrNoAddress, connect.CodeInvalidArgument},
 	{parley.ErrSelf, connect.CodeInvalidArgument},

@@ -14,8 +14,8 @@ const (
 	// told of one learns it when he answers.
 	maxAbandonments = 4096
 	// maxEarly is how many exchanges are kept of which a client was done before their
-	// events came. Few are on their way at a time.
-	maxEarly = 1024
+	// events came: of all that a journal may bring again after a start.
+	maxEarly = 131_072
 )
 
 // inbox holds what the handler has told, without bodies, until somebody is done
@@ -78,8 +78,8 @@ func (b *inbox) put(e parley.Event) {
 func (b *inbox) enter(h *held) bool {
 	before := b.remove(h.ID)
 	if h.Kind == parley.RequestAbandoned {
-		if before == nil || !before.given {
-			return false // it was answered, or nobody here was told of it
+		if before == nil || !before.given && !before.Redelivered {
+			return false // it was answered, or nobody was told of it
 		}
 		b.letGo(b.abandonments.add(h))
 	}
@@ -104,8 +104,10 @@ func (b *inbox) done(id parley.ID) {
 		return
 	}
 	if len(b.earlyOnes) == maxEarly {
-		delete(b.early, b.earlyOnes[0])
-		b.earlyOnes = slices.Delete(b.earlyOnes, 0, 1)
+		for _, old := range b.earlyOnes[:maxEarly/2] {
+			delete(b.early, old)
+		}
+		b.earlyOnes = slices.Delete(b.earlyOnes, 0, maxEarly/2)
 	}
 	b.early[id] = struct{}{}
 	b.earlyOnes = append(b.earlyOnes, id)

@@ -31,6 +31,9 @@ func (f filter) wants(e *held) bool {
 func (b *inbox) take(f filter, most int) (events []held, looked uint64, more <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if f.after > b.last {
+		f.after = 0 // the node has lost count of its starts: everything is given again
+	}
 	from, _ := slices.BinarySearchFunc(b.events, f.after, func(e *held, place uint64) int {
 		if e.place <= place {
 			return -1

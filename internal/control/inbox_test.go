@@ -21,11 +21,32 @@ func TestWhatIsDoneWithBeforeItComesDoesntCome(t *testing.T) {
 	if held, _ := box.standing(); held != 2 {
 		t.Error("a request of a peer whose journal was set back isn't held")
 	}
-	for i := range 2 * maxEarly {
-		box.done(parley.ID{Tag: [16]byte{3, byte(i), byte(i >> 8)}})
+	for i := range 3 * maxEarly {
+		box.done(parley.ID{Tag: [16]byte{3, byte(i), byte(i >> 8), byte(i >> 16)}})
 	}
-	if len(box.early) != maxEarly {
-		t.Errorf("%d are kept", len(box.early))
+	if count := len(box.early); count > maxEarly || count < maxEarly/2 || count != len(box.earlyOnes) {
+		t.Errorf("%d are kept", count)
+	}
+}
+
+// Who was given a request in an earlier run is told that its dialer gave it up.
+func TestAnAbandonmentOfARequestOfAnEarlierRunIsTold(t *testing.T) {
+	for given, want := range map[bool]int{true: 1, false: 0} {
+		box, id := newInbox(2), parley.ID{Tag: [16]byte{1}}
+		box.put(parley.Event{Kind: parley.RequestReceived, ID: id, Redelivered: given})
+		box.put(parley.Event{Kind: parley.RequestAbandoned, ID: id})
+		if events, _, _ := box.take(filter{}, 10); len(events) != want {
+			t.Errorf("given before: %v, and what comes is %v", given, events)
+		}
+	}
+}
+
+// A node that lost count of its starts gives places again that clients are beyond.
+func TestAPlaceThatIsYetToComeCountsAsNone(t *testing.T) {
+	box := newInbox(1)
+	box.put(parley.Event{Kind: parley.RequestReceived})
+	if events, looked, _ := box.take(filter{after: 7 << 32}, 10); len(events) != 1 || looked != 1<<32+1 {
+		t.Errorf("after a place of a later run come %v, up to %d", events, looked)
 	}
 }
 

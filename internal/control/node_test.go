@@ -3,11 +3,13 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,7 +31,9 @@ const testLimit = 1 << 20
 type side struct {
 	*Node
 	server *httptest.Server
-	client parleyv1connect.NodeClient
+
+	directory string
+	client    parleyv1connect.NodeClient
 }
 
 // pair makes two nodes that list each other as "peer".
@@ -64,7 +68,7 @@ func pair(t testing.TB) (a, b side) {
 			}
 			server.Close()
 		})
-		sides[i] = side{n, server, parleyv1connect.NewNodeClient(server.Client(), server.URL)}
+		sides[i] = side{n, server, directory, parleyv1connect.NewNodeClient(server.Client(), server.URL)}
 	}
 	for i, s := range sides {
 		other := sides[1-i]
@@ -254,6 +258,85 @@ func TestWatchingTakesNothing(t *testing.T) {
 	}
 	if e := b.next(t, 0); e.Redelivered {
 		t.Error("the application is told that it was given the request before")
+	}
+}
+
+// A lane has any bytes that a peer likes: they are shown as well as they can be, and
+// nothing else suffers.
+func TestALaneThatIsNoTextHidesNothing(t *testing.T) {
+	a, b := pair(t)
+	odd, err := a.handler.Send(parley.Message{Peer: b.handler.PeerID(), Lane: "\xff\xfe", Body: []byte("odd")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := b.next(t, 0); e.Id != odd[0].String() || e.Lane != "\uFFFD" || string(e.Body) != "odd" {
+		t.Errorf("it comes as %v", e)
+	}
+	for _, s := range []side{a, b} {
+		if _, err := s.client.Status(t.Context(), &v1.StatusRequest{}); err != nil {
+			t.Error(err)
+		}
+		if got, err := s.client.ListExchanges(t.Context(), &v1.ListExchangesRequest{}); err != nil || len(got.GetExchanges()) != 1 {
+			t.Errorf("listed are %v (%v)", got, err)
+		}
+	}
+	answer, err := http.Post(a.server.URL+"/v1/requests?peer=peer&lane=%ff", "", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("a lane that is no text gives %s", answer.Status)
+	}
+}
+
+func TestWhatCantBeIsTheCallersFault(t *testing.T) {
+	a, b := pair(t)
+	long := strings.Repeat("x", 2000)
+	for _, m := range []*v1.Message{{Peer: "peer", Lane: long}, {Peer: "peer", Key: long}, {Peer: "peer", Address: "nowhere"}} {
+		if _, err := a.client.Send(t.Context(), &v1.SendRequest{Messages: []*v1.Message{m}}); connect.CodeOf(err) != connect.CodeInvalidArgument {
+			t.Errorf("%.40v gives %v", m, err)
+		}
+	}
+	id := a.send(t, "", "question")
+	b.next(t, 0)
+	if _, err := b.client.Reject(t.Context(), &v1.RejectRequest{Id: id, Reason: long}); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("a long reason gives %v", err)
+	}
+}
+
+// A body that the disk spoilt is told with its event, and what comes after it comes.
+func TestADamagedBodyHidesNothing(t *testing.T) {
+	a, b := pair(t)
+	random := make([]byte, testLimit) // has a file of its own
+	rand.Read(random)
+	damaged := a.send(t, "damaged", string(random))
+	after := a.send(t, "after", "question")
+	for held := 0; held < 2; held, _ = b.inbox.standing() {
+		time.Sleep(time.Millisecond) // a poll of a real exchange
+	}
+	files, err := filepath.Glob(filepath.Join(b.directory, "journal", "payloads", "*.payload"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("payloads are %v (%v)", files, err)
+	}
+	content, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(files[0], content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.client.Receive(t.Context(), &v1.ReceiveRequest{WithoutNotices: true})
+	if err != nil || len(got.Events) != 2 {
+		t.Fatalf("what comes is %.200v (%v)", got, err)
+	}
+	byID := map[string]*v1.Event{got.Events[0].Id: got.Events[0], got.Events[1].Id: got.Events[1]}
+	if e := byID[damaged]; e == nil || e.Damage == "" || len(e.Body) > 0 || e.Size != testLimit {
+		t.Errorf("the damaged one is %.200v", e)
+	}
+	if e := byID[after]; e == nil || string(e.Body) != "question" || e.Damage != "" {
+		t.Errorf("the other one is %.200v", e)
 	}
 }
 

@@ -271,6 +271,7 @@ func write(w http.ResponseWriter, e *v1.Event) {
 	for name, text := range map[string]string{
 		"Parley-Id": e.Id, "Parley-Peer": e.Peer, "Parley-Name": url.QueryEscape(e.Name), "Parley-Lane": url.QueryEscape(e.Lane),
 		"Parley-Outcome": e.Outcome, "Parley-Reason": url.QueryEscape(e.Reason), "Parley-Notice": e.Notice,
+		"Parley-Damage": url.QueryEscape(e.Damage),
 	} {
 		if text != "" {
 			h.Set(name, text)

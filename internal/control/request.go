@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect"
 
@@ -30,6 +31,9 @@ func (n *Node) Send(_ context.Context, r *v1.SendRequest) (*v1.SendResponse, err
 		peer, err := n.find(m.Peer)
 		if err != nil {
 			return nil, invalid(fmt.Errorf("messages[%d].peer: %w", i, err))
+		}
+		if !utf8.ValidString(m.Lane) || !utf8.ValidString(m.Key) {
+			return nil, invalid(fmt.Errorf("messages[%d]: its lane or its key is not UTF-8", i))
 		}
 		message := parley.Message{Peer: peer, Address: m.Address, Lane: m.Lane, Key: m.Key, Body: m.Body}
 		if m.Deadline != nil {

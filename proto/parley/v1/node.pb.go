@@ -955,11 +955,14 @@ type Event struct {
 	Body         []byte                 `protobuf:"bytes,11,opt,name=body,proto3" json:"body,omitempty"`
 	Size         uint64                 `protobuf:"varint,12,opt,name=size,proto3" json:"size,omitempty"` // of the body, also where it was left out
 	// Outcome is "answered", "rejected", "expired" or "cancelled", of what was made here.
-	Outcome       string `protobuf:"bytes,13,opt,name=outcome,proto3" json:"outcome,omitempty"`
-	Reason        string `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"` // of a rejection, or what a notice is about
-	Notice        string `protobuf:"bytes,15,opt,name=notice,proto3" json:"notice,omitempty"` // which: see docs/api.md
-	Count         uint32 `protobuf:"varint,16,opt,name=count,proto3" json:"count,omitempty"`  // notices put together
-	Address       string `protobuf:"bytes,17,opt,name=address,proto3" json:"address,omitempty"`
+	Outcome string `protobuf:"bytes,13,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Reason  string `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"` // of a rejection, or what a notice is about
+	Notice  string `protobuf:"bytes,15,opt,name=notice,proto3" json:"notice,omitempty"` // which: see docs/api.md
+	Count   uint32 `protobuf:"varint,16,opt,name=count,proto3" json:"count,omitempty"`  // notices put together
+	Address string `protobuf:"bytes,17,opt,name=address,proto3" json:"address,omitempty"`
+	// Damage is why the body can't be read: bytes on disk aren't what was written. The
+	// event has a size and no body then.
+	Damage        string `protobuf:"bytes,18,opt,name=damage,proto3" json:"damage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1109,6 +1112,13 @@ func (x *Event) GetCount() uint32 {
 func (x *Event) GetAddress() string {
 	if x != nil {
 		return x.Address
+	}
+	return ""
+}
+
+func (x *Event) GetDamage() string {
+	if x != nil {
+		return x.Damage
 	}
 	return ""
 }
@@ -3273,7 +3283,7 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"lanePrefix\x12!\n" +
 	"\fwithout_body\x18\x03 \x01(\bR\vwithoutBody\x12'\n" +
 	"\x0fwithout_notices\x18\x04 \x01(\bR\x0ewithoutNotices\x12\x1a\n" +
-	"\bwatching\x18\x05 \x01(\bR\bwatching\"\xe0\x03\n" +
+	"\bwatching\x18\x05 \x01(\bR\bwatching\"\xf8\x03\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12(\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x14.parley.v1.EventKindR\x04kind\x12\x0e\n" +
@@ -3292,7 +3302,8 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x06reason\x18\x0e \x01(\tR\x06reason\x12\x16\n" +
 	"\x06notice\x18\x0f \x01(\tR\x06notice\x12\x14\n" +
 	"\x05count\x18\x10 \x01(\rR\x05count\x12\x18\n" +
-	"\aaddress\x18\x11 \x01(\tR\aaddress\"!\n" +
+	"\aaddress\x18\x11 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06damage\x18\x12 \x01(\tR\x06damage\"!\n" +
 	"\rCommitRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x10\n" +
 	"\x0eCommitResponse\"2\n" +
