@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strings"
@@ -124,7 +125,8 @@ func tomlError(err error) error {
 // Save writes the list to a file that [Load] reads. A file of that name is
 // replaced, with all comments in it; at no time is half a file there. When Save
 // returns without an error the file is on disk. A machine that stops in the
-// middle may leave a file path.*.new, which can be deleted. Where the list
+// middle may leave a file path.*.new, which can be deleted. Who may read it stays as
+// it was; a new one is its owner's. Where the list
 // follows the file, Save is how changes of the program's own become lasting. An
 // error is a *[FileError]; for a list made by [Everyone] it matches [ErrEveryone].
 func (l *List) Save(path string) error {
@@ -147,7 +149,11 @@ func (l *List) save(path string) (content []byte, err error) {
 	if content, err = encode(l.current.Load()); err != nil {
 		return nil, err
 	}
-	return content, durable.Replace(path, content, 0o644)
+	mode := fs.FileMode(0o600)
+	if before, err := os.Stat(path); err == nil {
+		mode = before.Mode().Perm()
+	}
+	return content, durable.Replace(path, content, mode)
 }
 
 func encode(t *table) ([]byte, error) {

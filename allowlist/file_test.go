@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -186,4 +187,34 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("(-saved +loaded):\n%s", difference)
 		}
 	})
+}
+
+func TestSaveLeavesWhoMayReadTheFile(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no mode there")
+	}
+	list, err := allowlist.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "peers.toml")
+	saved := func() fs.FileMode {
+		if err := list.Save(path); err != nil {
+			t.Fatal(err)
+		}
+		at, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at.Mode().Perm()
+	}
+	if mode := saved(); mode != 0o600 {
+		t.Errorf("a new file has the mode %v", mode)
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if mode := saved(); mode != 0o640 {
+		t.Errorf("a file of mode 0640 has become one of %v", mode)
+	}
 }
