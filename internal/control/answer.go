@@ -26,7 +26,7 @@ func (n *Node) Reply(_ context.Context, r *v1.ReplyRequest) (*v1.ReplyResponse, 
 	if err != nil {
 		return nil, err
 	}
-	return &v1.ReplyResponse{}, n.answered(id, n.handler.Reply(id, r.Body))
+	return &v1.ReplyResponse{Id: id.String()}, n.answered(id, n.handler.Reply(id, r.Body))
 }
 
 // Reject implements the call.
@@ -35,7 +35,7 @@ func (n *Node) Reject(_ context.Context, r *v1.RejectRequest) (*v1.RejectRespons
 	if err != nil {
 		return nil, err
 	}
-	return &v1.RejectResponse{}, n.answered(id, n.handler.Reject(id, r.Reason))
+	return &v1.RejectResponse{Id: id.String()}, n.answered(id, n.handler.Reject(id, r.Reason))
 }
 
 // Answer implements the call.

@@ -78,7 +78,7 @@ func (n *Node) Forget(_ context.Context, r *v1.ForgetRequest) (*v1.ForgetRespons
 	if err != nil {
 		return nil, err
 	}
-	return &v1.ForgetResponse{}, failure(n.handler.Forget(id))
+	return &v1.ForgetResponse{Id: id.String()}, failure(n.handler.Forget(id))
 }
 
 func (n *Node) exchangeOf(x parley.Exchange) *v1.Exchange {

@@ -127,7 +127,7 @@ func (n *Node) RenewEpoch(_ context.Context, r *v1.RenewEpochRequest) (*v1.Renew
 	if err != nil {
 		return nil, invalid(fmt.Errorf("peer: %w", err))
 	}
-	return &v1.RenewEpochResponse{}, failure(n.handler.Renew(peer))
+	return &v1.RenewEpochResponse{Peer: peer.String()}, failure(n.handler.Renew(peer))
 }
 
 // Pardon implements the call.
@@ -136,5 +136,5 @@ func (n *Node) Pardon(_ context.Context, r *v1.PardonRequest) (*v1.PardonRespons
 	if err != nil {
 		return nil, invalid(fmt.Errorf("peer: %w", err))
 	}
-	return &v1.PardonResponse{}, failure(n.handler.Pardon(peer))
+	return &v1.PardonResponse{Peer: peer.String()}, failure(n.handler.Pardon(peer))
 }

@@ -107,5 +107,5 @@ func (n *Node) Cancel(_ context.Context, r *v1.CancelRequest) (*v1.CancelRespons
 	if err != nil {
 		return nil, err
 	}
-	return &v1.CancelResponse{}, failure(n.handler.Cancel(id))
+	return &v1.CancelResponse{Id: id.String()}, failure(n.handler.Cancel(id))
 }

@@ -692,6 +692,7 @@ func (x *CancelRequest) GetId() string {
 
 type CancelResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // whole, of which the call may have given a part
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -724,6 +725,13 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CancelResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type ReceiveRequest struct {
@@ -1257,6 +1265,7 @@ func (x *ReplyRequest) GetBody() []byte {
 
 type ReplyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1289,6 +1298,13 @@ func (x *ReplyResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ReplyResponse.ProtoReflect.Descriptor instead.
 func (*ReplyResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ReplyResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type RejectRequest struct {
@@ -1345,6 +1361,7 @@ func (x *RejectRequest) GetReason() string {
 
 type RejectResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1377,6 +1394,13 @@ func (x *RejectResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use RejectResponse.ProtoReflect.Descriptor instead.
 func (*RejectResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RejectResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type AnswerRequest struct {
@@ -1964,6 +1988,7 @@ func (x *ForgetRequest) GetId() string {
 
 type ForgetResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1996,6 +2021,13 @@ func (x *ForgetResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ForgetResponse.ProtoReflect.Descriptor instead.
 func (*ForgetResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ForgetResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type ListDeadLettersRequest struct {
@@ -2224,6 +2256,7 @@ func (x *RetryDeadLetterRequest) GetId() string {
 
 type RetryDeadLetterResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2256,6 +2289,13 @@ func (x *RetryDeadLetterResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use RetryDeadLetterResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeadLetterResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RetryDeadLetterResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type ListPeersRequest struct {
@@ -3094,6 +3134,7 @@ func (x *RenewEpochRequest) GetPeer() string {
 
 type RenewEpochResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"` // its ID
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3126,6 +3167,13 @@ func (x *RenewEpochResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use RenewEpochResponse.ProtoReflect.Descriptor instead.
 func (*RenewEpochResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *RenewEpochResponse) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
 }
 
 type PardonRequest struct {
@@ -3174,6 +3222,7 @@ func (x *PardonRequest) GetPeer() string {
 
 type PardonResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"` // its ID
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3206,6 +3255,13 @@ func (x *PardonResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use PardonResponse.ProtoReflect.Descriptor instead.
 func (*PardonResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *PardonResponse) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
 }
 
 var File_parley_v1_node_proto protoreflect.FileDescriptor
@@ -3264,8 +3320,9 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12!\n" +
 	"\fwithout_body\x18\x03 \x01(\bR\vwithoutBody\"\x1f\n" +
 	"\rCancelRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x10\n" +
-	"\x0eCancelResponse\"\xd4\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
+	"\x0eCancelResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xd4\x01\n" +
 	"\x0eReceiveRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x1f\n" +
 	"\vlane_prefix\x18\x02 \x01(\tR\n" +
@@ -3309,12 +3366,14 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x0eCommitResponse\"2\n" +
 	"\fReplyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body\"\x0f\n" +
-	"\rReplyResponse\"7\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body\"\x1f\n" +
+	"\rReplyResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"7\n" +
 	"\rRejectRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x10\n" +
-	"\x0eRejectResponse\"?\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\" \n" +
+	"\x0eRejectResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"?\n" +
 	"\rAnswerRequest\x12.\n" +
 	"\aanswers\x18\x01 \x03(\v2\x14.parley.v1.OneAnswerR\aanswers\"G\n" +
 	"\tOneAnswer\x12\x0e\n" +
@@ -3358,8 +3417,9 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x05retry\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x05retry\x12\x18\n" +
 	"\awaiting\x18\x13 \x01(\tR\awaiting\"\x1f\n" +
 	"\rForgetRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x10\n" +
-	"\x0eForgetResponse\"\x18\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
+	"\x0eForgetResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x18\n" +
 	"\x16ListDeadLettersRequest\"S\n" +
 	"\x17ListDeadLettersResponse\x128\n" +
 	"\fdead_letters\x18\x01 \x03(\v2\x15.parley.v1.DeadLetterR\vdeadLetters\"\xd6\x01\n" +
@@ -3374,8 +3434,9 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x04died\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04died\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"(\n" +
 	"\x16RetryDeadLetterRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x19\n" +
-	"\x17RetryDeadLetterResponse\"\x12\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\")\n" +
+	"\x17RetryDeadLetterResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x12\n" +
 	"\x10ListPeersRequest\":\n" +
 	"\x11ListPeersResponse\x12%\n" +
 	"\x05peers\x18\x01 \x03(\v2\x0f.parley.v1.PeerR\x05peers\"\xca\x03\n" +
@@ -3431,11 +3492,13 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\x04took\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\x18\n" +
 	"\afailure\x18\x04 \x01(\tR\afailure\"'\n" +
 	"\x11RenewEpochRequest\x12\x12\n" +
-	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x14\n" +
-	"\x12RenewEpochResponse\"#\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\"(\n" +
+	"\x12RenewEpochResponse\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\"#\n" +
 	"\rPardonRequest\x12\x12\n" +
-	"\x04peer\x18\x01 \x01(\tR\x04peer\"\x10\n" +
-	"\x0ePardonResponse*\x9d\x01\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\"$\n" +
+	"\x0ePardonResponse\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer*\x9d\x01\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12EVENT_KIND_REQUEST\x10\x01\x12\x18\n" +
