@@ -2,96 +2,91 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	v1 "github.com/parley-p2p/parley/proto/parley/v1"
-	"github.com/parley-p2p/parley/proto/parley/v1/parleyv1connect"
+	"github.com/parley-p2p/parley/internal/settings"
 )
 
 // completionTime is how long a shell waits for the node, at most. Where none answers
 // nothing is offered, and nothing said.
 const completionTime = time.Second
 
-// completePeers offers the peers, as the first argument.
-func completePeers(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return completeFirst(cmd, args, func(ctx context.Context, c parleyv1connect.NodeClient) (all []cobra.Completion) {
-		got, err := c.ListPeers(ctx, &v1.ListPeersRequest{})
-		if err != nil {
-			return nil
+// completeFirst completes the first argument, and offers nothing after it.
+func completeFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		for _, p := range got.Peers {
-			all = append(all, cobra.CompletionWithDesc(or(p.Name, p.Id), standing(p)))
-		}
-		return all
-	})
+		return complete(cmd, args, begun)
+	}
 }
 
-// completePending offers the peers that were refused.
-func completePending(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return completeFirst(cmd, args, func(ctx context.Context, c parleyv1connect.NodeClient) (all []cobra.Completion) {
-		got, err := c.ListPending(ctx, &v1.ListPendingRequest{})
-		if err != nil {
-			return nil
-		}
-		for _, p := range got.Pending {
-			all = append(all, cobra.CompletionWithDesc(p.Id, "from "+p.Address))
-		}
-		return all
-	})
+// completeFlag completes a flag's value.
+func completeFlag(cmd *cobra.Command, name string, complete cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
+		panic(err) // our own code names a flag that there isn't
+	}
 }
 
-// completeExchanges offers the exchanges that are open and fit.
-func completeExchanges(fits func(*v1.Exchange) bool) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return completeFirst(cmd, args, func(ctx context.Context, c parleyv1connect.NodeClient) (all []cobra.Completion) {
-			got, err := c.ListExchanges(ctx, &v1.ListExchangesRequest{})
-			if err != nil {
-				return nil
+// files and directories leave it to the shell. What is completed by none of all these
+// is offered nothing: a shell would offer files where none are meant.
+func files(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// live offers what the running node knows.
+func live(ask func(context.Context, api) ([]cobra.Completion, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		c, err := client(cmd)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+		defer cancel()
+		all, err := ask(ctx, c)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return all, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// choices are the values of settings that have few.
+var choices = map[string][]cobra.Completion{
+	"log.level":  {"debug", "info", "warn", "error"},
+	"log.format": {"text", "json"},
+}
+
+// completeSettings offers the names of settings, and the values of those with few.
+func completeSettings(_ *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var all []cobra.Completion
+	name, _, named := strings.Cut(toComplete, "=")
+	for _, s := range settings.All() {
+		switch {
+		case !named:
+			all = append(all, cobra.CompletionWithDesc(s.Name+"=", s.Doc))
+		case s.Name == name:
+			for _, value := range valuesOf(s) {
+				all = append(all, name+"="+value)
 			}
-			for _, x := range got.Exchanges {
-				if fits(x) {
-					all = append(all, cobra.CompletionWithDesc(tag(x.Id), fmt.Sprintf("%s, lane %q", or(x.Name, x.Peer), x.Lane)))
-				}
-			}
-			return all
-		})
-	}
-}
-
-// anyExchange, madeHere and toBeAnswered are what commands are about.
-func anyExchange(*v1.Exchange) bool { return true }
-func madeHere(x *v1.Exchange) bool  { return x.MadeHere }
-func toBeAnswered(x *v1.Exchange) bool {
-	return !x.MadeHere && (x.State == "stored" || x.State == "delivered")
-}
-
-// completeDeadLetters offers the dead letters.
-func completeDeadLetters(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return completeFirst(cmd, args, func(ctx context.Context, c parleyv1connect.NodeClient) (all []cobra.Completion) {
-		got, err := c.ListDeadLetters(ctx, &v1.ListDeadLettersRequest{})
-		if err != nil {
-			return nil
 		}
-		for _, l := range got.DeadLetters {
-			all = append(all, cobra.CompletionWithDesc(tag(l.Id), or(l.Name, l.Peer)+": "+l.Reason))
-		}
-		return all
-	})
+	}
+	if named {
+		return all, cobra.ShellCompDirectiveNoFileComp
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
-// completeFirst offers what the node knows as the first argument, and nothing after it.
-func completeFirst(cmd *cobra.Command, args []string, ask func(context.Context, parleyv1connect.NodeClient) []cobra.Completion) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveDefault
+func valuesOf(s settings.Setting) []cobra.Completion {
+	if _, is := s.Value.(bool); is {
+		return []cobra.Completion{"true", "false"}
 	}
-	c, err := client(cmd)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
-	defer cancel()
-	return ask(ctx, c), cobra.ShellCompDirectiveNoFileComp
+	return choices[s.Name]
 }

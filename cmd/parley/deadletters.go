@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -23,52 +24,39 @@ They wait for you: retry them, reject them, or answer them with parley reply.`,
 }
 
 func newDeadLettersLs() *cobra.Command {
-	return withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the dead letters, the oldest first",
 		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			got, err := c.ListDeadLetters(cmd.Context(), &v1.ListDeadLettersRequest{})
-			if err != nil {
-				return said(err)
-			}
-			return show(cmd, got, func(out io.Writer) error {
-				var rows [][]string
-				for _, l := range got.DeadLetters {
-					rows = append(rows, []string{tag(l.Id), or(l.Name, l.Peer), or(l.Lane, "-"), ago(l.Died), fmt.Sprint(l.Attempts), l.Program, l.Reason})
-				}
-				return table(out, "no program has failed for good", "ID PEER LANE DIED ATTEMPTS PROGRAM REASON", rows)
-			})
-		},
+	}
+	return asks(cmd, func(ctx context.Context, c api, _ []string) (*v1.ListDeadLettersResponse, error) {
+		return c.ListDeadLetters(ctx, &v1.ListDeadLettersRequest{})
+	}, func(out io.Writer, got *v1.ListDeadLettersResponse) error {
+		var rows [][]string
+		for _, l := range got.DeadLetters {
+			rows = append(rows, []string{tag(l.Id), or(l.Name, l.Peer), or(l.Lane, "-"), ago(l.Died), fmt.Sprint(l.Attempts), l.Program, l.Reason})
+		}
+		return table(out, "no program has failed for good", "ID PEER LANE DIED ATTEMPTS PROGRAM REASON", rows)
 	})
 }
 
 func newDeadLettersRetry() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "retry ID",
 		Short: "Give a dead letter to its program again, with all its attempts",
 		Args:  oneArgument("ID"),
 
-		ValidArgsFunction: completeDeadLetters,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			_, err = c.RetryDeadLetter(cmd.Context(), &v1.RetryDeadLetterRequest{Id: args[0]})
-			return said(err)
-		},
+		ValidArgsFunction: completeFirst(live(deadLetters)),
 	}
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.RetryDeadLetterResponse, error) {
+		return c.RetryDeadLetter(ctx, &v1.RetryDeadLetterRequest{Id: args[0]})
+	}, silent)
 }
 
 func newDeadLettersReject() *cobra.Command {
 	cmd := newReject()
 	cmd.Short = "Refuse the request of a dead letter for good"
-	cmd.ValidArgsFunction = completeDeadLetters
+	cmd.ValidArgsFunction = completeFirst(live(deadLetters))
 	cmd.Example = "  parley deadletters reject 3f9c --reason 'no such program'"
 	return cmd
 }

@@ -83,6 +83,7 @@ and how far a flood gets, is up to the machine. It needs the loopback addresses
 	flags.BoolVar(&o.chaos, "chaos", false, "kill members, disturb connections, unlist members, let strangers and a mad peer attack")
 	flags.BoolVar(&o.json, "json", false, "write JSON, one object a line; the last is the result")
 	flags.StringVar(&o.keep, "keep", "", "keep the members' files in this new `directory`")
+	completeFlag(cmd, "keep", directories)
 	return cmd
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -9,32 +8,38 @@ import (
 )
 
 func newDoctor() *cobra.Command {
-	return withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "doctor [PEER]",
 		Short: "Find what is wrong, on this side and towards the peers",
 		Long: `Find what is wrong: with this node's settings, key, allow list, disk, clock and
 listener, and with the way to each peer, or to PEER alone. Each finding that is wrong
 says what to do, and the exit code is then 3. Nothing is changed, and no exchange
 touched. What is asked of a running node is left out where it doesn't run.`,
-		Example:           "  parley doctor\n  parley doctor bob --json",
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completePeers,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := nodeOf(cmd)
-			if err != nil {
+		Example: "  parley doctor\n  parley doctor bob --json",
+		Args:    oneAtMost("PEER"),
+
+		ValidArgsFunction: completeFirst(live(peersKnown)),
+	}
+	return answers(cmd, func(cmd *cobra.Command, args []string) (*examination, error) {
+		n, err := nodeOf(cmd)
+		if err != nil {
+			return nil, err
+		}
+		var e examination
+		e.here(cmd, n)
+		e.running(cmd, n, args)
+		wrong := e.wrong()
+		if e.OK = wrong == 0; !e.OK {
+			err = fmt.Errorf("%w: %d of %d findings", errOff, wrong, len(e.Findings))
+		}
+		return &e, err
+	}, func(out io.Writer, e *examination) error {
+		for _, f := range e.Findings {
+			if err := f.print(out); err != nil {
 				return err
 			}
-			var e examination
-			e.here(cmd, n)
-			e.running(cmd, n, args)
-			if err := e.print(cmd); err != nil {
-				return err
-			}
-			if wrong := e.wrong(); wrong > 0 {
-				return fmt.Errorf("%w: %d of %d findings", errOff, wrong, len(e.Findings))
-			}
-			return nil
-		},
+		}
+		return nil
 	})
 }
 
@@ -49,7 +54,6 @@ type finding struct {
 
 // examination is the findings so far.
 type examination struct {
-	Schema   string    `json:"schema"`
 	OK       bool      `json:"ok"`
 	Findings []finding `json:"findings"`
 }
@@ -78,20 +82,6 @@ func (e *examination) wrong() (count int) {
 		}
 	}
 	return count
-}
-
-func (e *examination) print(cmd *cobra.Command) error {
-	out := cmd.OutOrStdout()
-	if asJSON, err := cmd.Flags().GetBool("json"); err == nil && asJSON {
-		e.Schema, e.OK = schema, e.wrong() == 0
-		return json.NewEncoder(out).Encode(e)
-	}
-	for _, f := range e.Findings {
-		if err := f.print(out); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (f finding) print(out io.Writer) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
-	"github.com/parley-p2p/parley/proto/parley/v1/parleyv1connect"
 )
 
 // running looks at what the running node can tell: its listener, and its peers or one
@@ -89,7 +88,7 @@ func (e *examination) halt(p *v1.Peer) {
 }
 
 // peer goes the way to a peer.
-func (e *examination) peer(cmd *cobra.Command, c parleyv1connect.NodeClient, id, name string) {
+func (e *examination) peer(cmd *cobra.Command, c api, id, name string) {
 	p, err := c.Probe(cmd.Context(), &v1.ProbeRequest{Peer: id})
 	if err != nil {
 		e.ill(name, "allowed", said(err).Error(), probeAdvice["allowed"])

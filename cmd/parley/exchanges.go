@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -21,25 +22,20 @@ func newExchanges() *cobra.Command {
 }
 
 func newExchangesLs() *cobra.Command {
-	cmd := withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the exchanges that are open, and what each waits for",
 		Args:  noArguments,
-	})
+	}
 	peer := cmd.Flags().String("peer", "", "only with this peer")
 	lane := cmd.Flags().String("lane", "", "only of lanes that begin so")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := client(cmd)
-		if err != nil {
-			return err
-		}
-		got, err := c.ListExchanges(cmd.Context(), &v1.ListExchangesRequest{Peer: *peer, LanePrefix: *lane})
-		if err != nil {
-			return said(err)
-		}
-		return show(cmd, got, func(out io.Writer) error { return exchangesTable(out, got.Exchanges) })
-	}
-	return cmd
+	completeFlag(cmd, "peer", live(peersKnown))
+	completeFlag(cmd, "lane", live(lanesOpen))
+	return asks(cmd, func(ctx context.Context, c api, _ []string) (*v1.ListExchangesResponse, error) {
+		return c.ListExchanges(ctx, &v1.ListExchangesRequest{Peer: *peer, LanePrefix: *lane})
+	}, func(out io.Writer, got *v1.ListExchangesResponse) error {
+		return exchangesTable(out, got.Exchanges)
+	})
 }
 
 func exchangesTable(out io.Writer, exchanges []*v1.Exchange) error {
@@ -55,47 +51,34 @@ func exchangesTable(out io.Writer, exchanges []*v1.Exchange) error {
 }
 
 func newExchangesShow() *cobra.Command {
-	return withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show an exchange, open or ended",
 		Args:  oneArgument("ID"),
 
-		ValidArgsFunction: completeExchanges(anyExchange),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			x, err := c.GetExchange(cmd.Context(), &v1.GetExchangeRequest{Id: args[0]})
-			if err != nil {
-				return said(err)
-			}
-			return show(cmd, x, func(out io.Writer) error {
-				return table(out, "", "EXCHANGE "+x.Id, [][]string{
-					{"peer", or(x.Name, x.Peer)}, {"made here", fmt.Sprint(x.MadeHere)}, {"lane", or(x.Lane, "-")}, {"key", or(x.Key, "-")},
-					{"state", x.State}, {"waits for", x.Waiting}, {"made", ago(x.Made)}, {"deadline", ago(x.Deadline)}, {"ended", ago(x.Ended)},
-					{"request", fmt.Sprint(x.RequestSize, " bytes")}, {"reply", fmt.Sprint(x.ReplySize, " bytes")}, {"reason", or(x.Reason, "-")},
-					{"failures", fmt.Sprint(x.Failures)}, {"next attempt", ago(x.Retry)},
-				})
-			})
-		},
+		ValidArgsFunction: completeFirst(live(exchangesOpen(whichever))),
+	}
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.Exchange, error) {
+		return c.GetExchange(ctx, &v1.GetExchangeRequest{Id: args[0]})
+	}, func(out io.Writer, x *v1.Exchange) error {
+		return table(out, "", "EXCHANGE "+x.Id, [][]string{
+			{"peer", or(x.Name, x.Peer)}, {"made here", fmt.Sprint(x.MadeHere)}, {"lane", or(x.Lane, "-")}, {"key", or(x.Key, "-")},
+			{"state", x.State}, {"waits for", x.Waiting}, {"made", ago(x.Made)}, {"deadline", ago(x.Deadline)}, {"ended", ago(x.Ended)},
+			{"request", fmt.Sprint(x.RequestSize, " bytes")}, {"reply", fmt.Sprint(x.ReplySize, " bytes")}, {"reason", or(x.Reason, "-")},
+			{"failures", fmt.Sprint(x.Failures)}, {"next attempt", ago(x.Retry)},
+		})
 	})
 }
 
 func newExchangesCancel() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "End an exchange that was made here",
 		Args:  oneArgument("ID"),
 
-		ValidArgsFunction: completeExchanges(madeHere),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			_, err = c.Cancel(cmd.Context(), &v1.CancelRequest{Id: args[0]})
-			return said(err)
-		},
+		ValidArgsFunction: completeFirst(live(exchangesOpen(madeHere))),
 	}
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.CancelResponse, error) {
+		return c.Cancel(ctx, &v1.CancelRequest{Id: args[0]})
+	}, silent)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 func newInbox() *cobra.Command {
-	cmd := withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "inbox",
 		Short: "List what waits for you: requests to answer, outcomes to commit, notices",
 		Long: `List the requests of peers that are to be answered with parley reply or reject, the
@@ -20,44 +21,45 @@ outcomes of requests made here that nobody has committed, and what an operator s
 know. With --follow, print what comes, until interrupted.`,
 		Example: "  parley inbox\n  parley inbox --follow --json --lane program-7",
 		Args:    noArguments,
-	})
-	follow := cmd.Flags().Bool("follow", false, "go on with what comes")
+	}
+	goOn := cmd.Flags().Bool("follow", false, "go on with what comes")
 	lane := cmd.Flags().String("lane", "", "only of lanes that begin so")
 	after := cmd.Flags().Uint64("after", 0, "only what comes after this place")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := client(cmd)
+	completeFlag(cmd, "lane", live(lanesOpen))
+	asks(cmd, func(ctx context.Context, c api, _ []string) (*v1.ReceiveResponse, error) {
+		if *goOn {
+			return nil, follow(cmd, c, &v1.FollowRequest{After: *after, LanePrefix: *lane}, 0, eventRow)
+		}
+		return c.Receive(ctx, &v1.ReceiveRequest{After: *after, LanePrefix: *lane, Max: 1000})
+	}, func(out io.Writer, got *v1.ReceiveResponse) error {
+		var rows [][]string
+		for _, e := range got.Events {
+			rows = append(rows, eventRow(e))
+		}
+		return table(out, "nothing waits", "SEQ KIND ID PEER LANE WHEN WHAT", rows)
+	})
+	return withJSON[v1.Event](cmd)
+}
+
+// follow prints events as they come, a line each, and ends after so many; 0: never.
+func follow(cmd *cobra.Command, c api, r *v1.FollowRequest, most int, row func(*v1.Event) []string) error {
+	stream, err := c.Follow(cmd.Context(), r)
+	if err != nil {
+		return err
+	}
+	for seen := 1; stream.Receive(); seen++ {
+		err := show(cmd, stream.Msg(), func(out io.Writer, e *v1.Event) error {
+			_, err := fmt.Fprintln(out, strings.Join(row(e), "  "))
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		if *follow {
-			stream, err := c.Follow(cmd.Context(), &v1.FollowRequest{After: *after, LanePrefix: *lane})
-			if err != nil {
-				return said(err)
-			}
-			for stream.Receive() {
-				e := stream.Msg()
-				if err := show(cmd, e, func(out io.Writer) error {
-					_, err := fmt.Fprintln(out, strings.Join(eventRow(e), "  "))
-					return err
-				}); err != nil {
-					return err
-				}
-			}
-			return said(stream.Err())
+		if seen == most {
+			return stream.Close()
 		}
-		got, err := c.Receive(cmd.Context(), &v1.ReceiveRequest{After: *after, LanePrefix: *lane, Max: 1000})
-		if err != nil {
-			return said(err)
-		}
-		return show(cmd, got, func(out io.Writer) error {
-			var rows [][]string
-			for _, e := range got.Events {
-				rows = append(rows, eventRow(e))
-			}
-			return table(out, "nothing waits", "SEQ KIND ID PEER LANE WHEN WHAT", rows)
-		})
 	}
-	return cmd
+	return stream.Err()
 }
 
 func eventRow(e *v1.Event) []string {

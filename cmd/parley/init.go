@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -12,6 +13,12 @@ import (
 	"github.com/parley-p2p/parley/internal/durable"
 	"github.com/parley-p2p/parley/internal/settings"
 )
+
+// madeNode is a node that is there now.
+type madeNode struct {
+	ID        string `json:"id"`
+	Directory string `json:"directory"`
+}
 
 func newInit() *cobra.Command {
 	cmd := &cobra.Command{
@@ -23,36 +30,37 @@ What is there already stays as it is, so that init can be run again.`,
 		Args:    noArguments,
 	}
 	listen := cmd.Flags().String("listen", "0.0.0.0:4001", "where peers reach the node; port 0 takes a free one at each start")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return answers(cmd, func(cmd *cobra.Command, _ []string) (*madeNode, error) {
 		n, err := nodeOf(cmd)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := os.MkdirAll(n.dir, 0o700); err != nil {
-			return err
+			return nil, err
 		}
 		key, err := identity.LoadOrGenerate(n.path(settings.Key))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for name, content := range map[string]string{
 			settings.File:      settings.Template(*listen),
 			settings.AllowList: "# Who may connect: see parley peers add.\n",
 		} {
 			if err := durable.WriteNew(n.path(name), []byte(content), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
-				return err
+				return nil, err
 			}
 		}
 		if err := durable.SyncDirectory(n.dir); err != nil {
-			return err
+			return nil, err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), `%s
+		return &madeNode{key.PeerID().String(), n.dir}, nil
+	}, func(out io.Writer, made *madeNode) error {
+		_, err := fmt.Fprintf(out, `%s
 
 That is this node's ID, which its peers put on their allow lists; its files are in
 %s. Start it with: parley run
 List a peer with:  parley peers add ID --name NAME --address HOST:PORT
-`, key.PeerID(), n.dir)
+`, made.ID, made.Directory)
 		return err
-	}
-	return cmd
+	})
 }

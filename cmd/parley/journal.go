@@ -30,6 +30,8 @@ damaged is named, and the exit code is then 1. Nothing is changed. The handler t
 uses the journal must not be running. No payload is shown, only its size.`,
 		Example: "  parley journal dump /var/lib/parley/journal",
 		Args:    oneArgument("DIR"),
+
+		ValidArgsFunction: completeFirst(directories),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return journal.Dump(args[0], journal.Options{}, cmd.OutOrStdout(), func(key, value []byte) string {
 				return fsm.Describe(key, value, peerText)

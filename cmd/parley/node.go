@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,8 +76,11 @@ func (n node) socket(s settings.Settings) string {
 	return n.path(s.API.Socket)
 }
 
+// api is what a running node can be asked: see proto/parley/v1.
+type api = parleyv1connect.NodeClient
+
 // client is for asking the node while it runs.
-func client(cmd *cobra.Command) (parleyv1connect.NodeClient, error) {
+func client(cmd *cobra.Command) (api, error) {
 	n, err := nodeOf(cmd)
 	if err != nil {
 		return nil, err
@@ -91,11 +95,14 @@ func client(cmd *cobra.Command) (parleyv1connect.NodeClient, error) {
 // said is an error of a call as a person reads it: without the code's name.
 func said(err error) error {
 	var answer *connect.Error
-	if connect.CodeOf(err) == connect.CodeUnimplemented {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return err
+	case connect.CodeOf(err) == connect.CodeUnimplemented:
 		return errors.New("the node that runs is of another release, which knows no such call: parley status says which; restart it with this one")
-	}
-	if errors.As(err, &answer) {
+	case errors.As(err, &answer):
 		return errors.New(answer.Message())
+	default:
+		return err
 	}
-	return err
 }

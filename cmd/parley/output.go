@@ -1,52 +1,14 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
-
-// schema names the form of what --json prints; it changes when a field is renamed,
-// goes, or means something else, not when one is added.
-const schema = "parley/1"
-
-// withJSON gives a command the flag.
-func withJSON(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().Bool("json", false, "print JSON, of the schema "+schema)
-	return cmd
-}
-
-// show prints an answer: as JSON if that was asked for, and else by print.
-func show(cmd *cobra.Command, answer proto.Message, print func(io.Writer) error) error {
-	if asJSON, err := cmd.Flags().GetBool("json"); err == nil && asJSON {
-		return printJSON(cmd.OutOrStdout(), answer)
-	}
-	return print(cmd.OutOrStdout())
-}
-
-// printJSON prints one line.
-func printJSON(out io.Writer, answer proto.Message) error {
-	text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(answer)
-	if err != nil {
-		return err
-	}
-	line := bytes.NewBufferString(fmt.Sprintf(`{"schema":%q,`, schema))
-	if err := json.Compact(line, text); err != nil {
-		return err
-	}
-	whole := strings.Replace(line.String(), ",{", ",", 1)
-	_, err = fmt.Fprintln(out, strings.Replace(whole, ",}", "}", 1))
-	return err
-}
 
 // table prints rows under a head; without rows it says what there is none of.
 func table(out io.Writer, none string, head string, rows [][]string) error {

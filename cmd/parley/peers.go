@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -21,27 +22,19 @@ func newPeers() *cobra.Command {
 }
 
 func newPeersLs() *cobra.Command {
-	return withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the peers, and how things stand with each",
 		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			got, err := c.ListPeers(cmd.Context(), &v1.ListPeersRequest{})
-			if err != nil {
-				return said(err)
-			}
-			return show(cmd, got, func(out io.Writer) error {
-				var rows [][]string
-				for _, p := range got.Peers {
-					rows = append(rows, []string{or(p.Name, "-"), p.Id, standing(p), fmt.Sprint(p.Made), fmt.Sprint(p.Asked)})
-				}
-				return table(out, "no peer is listed: parley peers add ID", "NAME ID STANDING MADE ASKED", rows)
-			})
-		},
+	}
+	return asks(cmd, func(ctx context.Context, c api, _ []string) (*v1.ListPeersResponse, error) {
+		return c.ListPeers(ctx, &v1.ListPeersRequest{})
+	}, func(out io.Writer, got *v1.ListPeersResponse) error {
+		var rows [][]string
+		for _, p := range got.Peers {
+			rows = append(rows, []string{or(p.Name, "-"), p.Id, standing(p), fmt.Sprint(p.Made), fmt.Sprint(p.Asked)})
+		}
+		return table(out, "no peer is listed: parley peers add ID", "NAME ID STANDING MADE ASKED", rows)
 	})
 }
 
@@ -67,101 +60,35 @@ func standing(p *v1.Peer) string {
 
 func newPeersAdd() *cobra.Command {
 	r := &v1.AddPeerRequest{}
-	cmd := withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "add ID",
 		Short:   "Put a peer on the allow list",
 		Long:    "Put a peer on the allow list, and into its file. One that is on it is replaced.",
 		Example: "  parley peers add 12D3KooW… --name bob --address bob.example.org:4001",
 		Args:    oneArgument("ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			r.Id = args[0]
-			got, err := c.AddPeer(cmd.Context(), r)
-			if err != nil {
-				return said(err)
-			}
-			return show(cmd, got, func(io.Writer) error { return nil })
-		},
-	})
+
+		ValidArgsFunction: completeFirst(live(peersRefused)),
+	}
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "what to call it")
 	f.StringArrayVar(&r.Addresses, "address", nil, "where to dial it; may be given again")
 	f.StringArrayVar(&r.From, "from", nil, "an address or prefix from which alone it may come; may be given again")
-	return cmd
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.AddPeerResponse, error) {
+		r.Id = args[0]
+		return c.AddPeer(ctx, r)
+	}, silent)
 }
 
 func newPeersRm() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "rm PEER",
 		Short: "Take a peer off the allow list",
 		Long:  "Take a peer off the allow list and its file. What is open with it waits until it is\nlisted again.",
 		Args:  oneArgument("PEER"),
 
-		ValidArgsFunction: completePeers,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			_, err = c.RemovePeer(cmd.Context(), &v1.RemovePeerRequest{Peer: args[0]})
-			return said(err)
-		},
+		ValidArgsFunction: completeFirst(live(peersKnown)),
 	}
-}
-
-func newPeersPending() *cobra.Command {
-	return withJSON(&cobra.Command{
-		Use:   "pending",
-		Short: "List who proved a key, isn't listed, and was refused",
-		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			got, err := c.ListPending(cmd.Context(), &v1.ListPendingRequest{})
-			if err != nil {
-				return said(err)
-			}
-			return show(cmd, got, func(out io.Writer) error {
-				var rows [][]string
-				for _, p := range got.Pending {
-					rows = append(rows, []string{p.Id, p.Address, ago(p.First), ago(p.Last), fmt.Sprint(p.Count)})
-				}
-				return table(out, "nobody was refused", "ID FROM FIRST LAST TIMES", rows)
-			})
-		},
-	})
-}
-
-func newPeersAccept() *cobra.Command {
-	r := &v1.AddPeerRequest{}
-	cmd := &cobra.Command{
-		Use:   "accept ID",
-		Short: "Put a peer that was refused on the allow list",
-		Args:  oneArgument("ID"),
-
-		ValidArgsFunction: completePending,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			pending, err := c.ListPending(cmd.Context(), &v1.ListPendingRequest{})
-			if err != nil {
-				return said(err)
-			}
-			if r.Id, err = oneOf(pending.Pending, args[0]); err != nil {
-				return err
-			}
-			_, err = c.AddPeer(cmd.Context(), r)
-			return said(err)
-		},
-	}
-	cmd.Flags().StringVar(&r.Name, "name", "", "what to call it")
-	cmd.Flags().StringArrayVar(&r.Addresses, "address", nil, "where to dial it; may be given again")
-	return cmd
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.RemovePeerResponse, error) {
+		return c.RemovePeer(ctx, &v1.RemovePeerRequest{Peer: args[0]})
+	}, silent)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -11,37 +12,30 @@ import (
 )
 
 func newPeersPing() *cobra.Command {
-	return withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "ping PEER",
 		Short: "See whether a peer answers, and how fast",
 		Long: `See whether a peer answers: it is resolved, connected to, proves its key, takes this
 node for one of its own, and answers. No exchange is touched. Where a step fails the
 exit code is 3.`,
-		Example:           "  parley peers ping bob",
-		Args:              oneArgument("PEER"),
-		ValidArgsFunction: completePeers,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			p, err := c.Probe(cmd.Context(), &v1.ProbeRequest{Peer: args[0]})
-			if err != nil {
-				return said(err)
-			}
-			err = show(cmd, p, func(out io.Writer) error {
-				if !p.Ok {
-					return nil
-				}
-				last := p.Steps[len(p.Steps)-1]
-				_, err := fmt.Fprintf(out, "%s answers from %s in %s\n", or(p.Name, p.Peer), last.Detail, last.Took.AsDuration().Round(time.Microsecond))
-				return err
-			})
-			if err != nil || p.Ok {
-				return err
-			}
-			return failedProbe(p)
-		},
+		Example: "  parley peers ping bob",
+		Args:    oneArgument("PEER"),
+
+		ValidArgsFunction: completeFirst(live(peersKnown)),
+	}
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.ProbeResponse, error) {
+		p, err := c.Probe(ctx, &v1.ProbeRequest{Peer: args[0]})
+		if err == nil && !p.Ok {
+			err = failedProbe(p)
+		}
+		return p, err
+	}, func(out io.Writer, p *v1.ProbeResponse) error {
+		if !p.Ok {
+			return nil
+		}
+		last := p.Steps[len(p.Steps)-1]
+		_, err := fmt.Fprintf(out, "%s answers from %s in %s\n", or(p.Name, p.Peer), last.Detail, last.Took.AsDuration().Round(time.Microsecond))
+		return err
 	})
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/parley-p2p/parley/allowlist"
@@ -33,17 +31,4 @@ func nameIn(list *allowlist.List) func(identity.ID) string {
 		member, _ := list.Member(id)
 		return member.Name
 	}
-}
-
-// programRows are the programs among the settings.
-func programRows(all []programs.Program, from string) [][]string {
-	var rows [][]string
-	for _, p := range all {
-		lanes := "answers all other lanes"
-		if p.Lane != "" {
-			lanes = fmt.Sprintf("answers the lanes that begin with %q", p.Lane)
-		}
-		rows = append(rows, []string{"program", strings.Join(p.Command, " "), from, lanes})
-	}
-	return rows
 }

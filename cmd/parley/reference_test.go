@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding"
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -62,11 +65,35 @@ func commands(cmd *cobra.Command) []*cobra.Command {
 	return all
 }
 
+// own are the answers that no call of the API gives.
+var own = []reflect.Type{
+	reflect.TypeFor[allChanges](), reflect.TypeFor[allSettings](), reflect.TypeFor[build](), reflect.TypeFor[checkedSettings](),
+	reflect.TypeFor[examination](), reflect.TypeFor[explanation](), reflect.TypeFor[keyFile](), reflect.TypeFor[listening](), reflect.TypeFor[madeNode](),
+	reflect.TypeFor[simulation](), reflect.TypeFor[wholeJournal](),
+}
+
+// asText are the commands without an answer of the schema: a text for people, and what
+// has a schema of its own.
+var asText = []string{"parley journal dump", "parley demo"}
+
 // TestTheSchemaOfJSONIsKept shows what programs that read --json and the API rely on:
 // a field may be added; one that is renamed, goes or changes its kind needs another
 // schema.
 func TestTheSchemaOfJSONIsKept(t *testing.T) {
 	lines := []string{schema}
+	for _, cmd := range commands(newRoot()) {
+		if !cmd.HasSubCommands() && !slices.Contains(asText, cmd.CommandPath()) {
+			lines = append(lines, cmd.CommandPath()+": "+promised(t, cmd))
+		}
+	}
+	told := map[string]bool{} // a member is in two places
+	for _, answer := range own {
+		for _, line := range fields(answer) {
+			if !told[line] {
+				lines, told[line] = append(lines, line), true
+			}
+		}
+	}
 	messages := v1.File_parley_v1_node_proto.Messages()
 	for i := range messages.Len() {
 		m := messages.Get(i)
@@ -75,6 +102,63 @@ func TestTheSchemaOfJSONIsKept(t *testing.T) {
 		}
 	}
 	golden(t, filepath.Join("testdata", "schema.txt"), []byte(strings.Join(lines, "\n")+"\n"))
+}
+
+// promised is what a command says that it prints with --json, all of which must be
+// in the schema.
+func promised(t *testing.T, cmd *cobra.Command) string {
+	t.Helper()
+	flag := cmd.Flags().Lookup("json")
+	if flag == nil {
+		t.Errorf("%s has no --json", cmd.CommandPath())
+		return ""
+	}
+	_, names, _ := strings.Cut(flag.Usage, schema+": ")
+	for name := range strings.SplitSeq(names, " or ") {
+		isOwn := slices.ContainsFunc(own, func(answer reflect.Type) bool { return nameOf(answer) == name })
+		if !isOwn && v1.File_parley_v1_node_proto.Messages().ByName(protoreflect.Name(name)) == nil {
+			t.Errorf("%s prints a %q, of which the schema says nothing", cmd.CommandPath(), name)
+		}
+	}
+	return names
+}
+
+// fields are those of an answer of our own, and of what it is made of.
+func fields(answer reflect.Type) (lines []string) {
+	var inner []string
+	for i := range answer.NumField() {
+		f := answer.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		kind, list := f.Type, ""
+		if kind.Kind() == reflect.Slice {
+			kind, list = kind.Elem(), "list of "
+		}
+		if kind.Kind() == reflect.Pointer {
+			kind = kind.Elem()
+		}
+		lines = append(lines, nameOf(answer)+"."+name+": "+list+kindOf(kind))
+		if kind.Kind() == reflect.Struct && !kind.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+			inner = append(inner, fields(kind)...)
+		}
+	}
+	return append(lines, inner...)
+}
+
+func kindOf(t reflect.Type) string {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return "Timestamp"
+	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()):
+		return "string"
+	case t.Kind() == reflect.Struct:
+		return nameOf(t)
+	case t.Kind() == reflect.Map:
+		return "object of " + kindOf(t.Elem())
+	case t.Kind() == reflect.Interface:
+		return "string, number or bool"
+	default:
+		return t.Kind().String()
+	}
 }
 
 func field(f protoreflect.FieldDescriptor) string {

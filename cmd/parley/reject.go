@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
@@ -13,16 +15,10 @@ func newReject() *cobra.Command {
 		Example: "  parley reject 3f9c --reason 'the session is over'",
 		Args:    oneArgument("ID"),
 
-		ValidArgsFunction: completeExchanges(toBeAnswered),
+		ValidArgsFunction: completeFirst(live(exchangesOpen(toBeAnswered))),
 	}
 	reason := cmd.Flags().String("reason", "", "what the peer is told, at most 1,024 bytes")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := client(cmd)
-		if err != nil {
-			return err
-		}
-		_, err = c.Reject(cmd.Context(), &v1.RejectRequest{Id: args[0], Reason: *reason})
-		return said(err)
-	}
-	return cmd
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.RejectResponse, error) {
+		return c.Reject(ctx, &v1.RejectRequest{Id: args[0], Reason: *reason})
+	}, silent)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
@@ -14,20 +16,15 @@ func newReply() *cobra.Command {
 		Example: "  parley reply 3f9c 'half past nine'\n  parley reply 3f9c --file signature.bin",
 		Args:    withMessage("ID"),
 
-		ValidArgsFunction: completeExchanges(toBeAnswered),
+		ValidArgsFunction: completeFirst(live(exchangesOpen(toBeAnswered))),
 	}
 	file := cmd.Flags().String("file", "", "the reply is in this file")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	completeFlag(cmd, "file", files)
+	return asks(cmd, func(ctx context.Context, c api, args []string) (*v1.ReplyResponse, error) {
 		body, err := message(args[1:], *file, cmd.InOrStdin())
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c, err := client(cmd)
-		if err != nil {
-			return err
-		}
-		_, err = c.Reply(cmd.Context(), &v1.ReplyRequest{Id: args[0], Body: body})
-		return said(err)
-	}
-	return cmd
+		return c.Reply(ctx, &v1.ReplyRequest{Id: args[0], Body: body})
+	}, silent)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +14,10 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
-	"github.com/parley-p2p/parley/proto/parley/v1/parleyv1connect"
 )
 
 func newRequest() *cobra.Command {
-	cmd := withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "request PEER [TEXT | -]",
 		Short: "Make a request to a peer",
 		Long: `Make a request and print its exchange's ID; with --wait, wait for the reply and print
@@ -26,8 +26,8 @@ may be given again with the same --key.`,
 		Example: "  parley request bob 'what time is it?' --wait\n  parley request bob --file nonces.bin --lane program-7 --key nonces-7",
 		Args:    withMessage("PEER"),
 
-		ValidArgsFunction: completePeers,
-	})
+		ValidArgsFunction: completeFirst(live(peersKnown)),
+	}
 	var (
 		file, lane, key, address string
 		deadline, timeout        time.Duration
@@ -41,32 +41,27 @@ may be given again with the same --key.`,
 	f.DurationVar(&deadline, "deadline", 0, "after so long it ends as expired; 0: never")
 	f.BoolVar(&wait, "wait", false, "wait for the reply, print and commit it")
 	f.DurationVar(&timeout, "timeout", 0, "how long to wait; 0: until it ends")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	completeFlag(cmd, "file", files)
+	completeFlag(cmd, "lane", live(lanesOpen))
+	asks(cmd, func(ctx context.Context, c api, args []string) (*v1.SendResponse, error) {
 		body, err := message(args[1:], file, cmd.InOrStdin())
 		if err != nil {
-			return err
-		}
-		c, err := client(cmd)
-		if err != nil {
-			return err
+			return nil, err
 		}
 		m := &v1.Message{Peer: args[0], Body: body, Lane: lane, Key: key, Address: address}
 		if deadline > 0 {
 			m.Deadline = timestamppb.New(time.Now().Add(deadline))
 		}
-		sent, err := c.Send(cmd.Context(), &v1.SendRequest{Messages: []*v1.Message{m}})
-		if err != nil {
-			return said(err)
+		sent, err := c.Send(ctx, &v1.SendRequest{Messages: []*v1.Message{m}})
+		if err != nil || !wait {
+			return sent, err
 		}
-		if !wait {
-			return show(cmd, sent, func(out io.Writer) error {
-				_, err := fmt.Fprintln(out, sent.Ids[0])
-				return err
-			})
-		}
-		return awaitOutcome(cmd, c, sent.Ids[0], timeout)
-	}
-	return cmd
+		return nil, awaitOutcome(cmd, c, sent.Ids[0], timeout)
+	}, func(out io.Writer, sent *v1.SendResponse) error {
+		_, err := fmt.Fprintln(out, sent.Ids[0])
+		return err
+	})
+	return withJSON[v1.Event](cmd)
 }
 
 // message is what a command sends: its argument, a file or what it is given to read.
@@ -86,7 +81,7 @@ func message(args []string, file string, in io.Reader) ([]byte, error) {
 }
 
 // awaitOutcome waits for an exchange's end, prints it, and only then commits it.
-func awaitOutcome(cmd *cobra.Command, c parleyv1connect.NodeClient, id string, timeout time.Duration) error {
+func awaitOutcome(cmd *cobra.Command, c api, id string, timeout time.Duration) error {
 	began := time.Now()
 	for {
 		length := 30 * time.Second
@@ -97,10 +92,13 @@ func awaitOutcome(cmd *cobra.Command, c parleyv1connect.NodeClient, id string, t
 		if connect.CodeOf(err) == connect.CodeDeadlineExceeded && err != nil && (timeout == 0 || time.Since(began) < timeout) {
 			continue
 		}
-		if err != nil {
-			return said(err)
+		if errors.Is(err, context.Canceled) {
+			return interrupted(id + " goes on: parley exchanges show tells how it stands")
 		}
-		err = show(cmd, e, func(out io.Writer) error {
+		if err != nil {
+			return err
+		}
+		err = show(cmd, e, func(out io.Writer, e *v1.Event) error {
 			if e.Outcome != "answered" {
 				return nil
 			}
@@ -111,7 +109,7 @@ func awaitOutcome(cmd *cobra.Command, c parleyv1connect.NodeClient, id string, t
 			return err
 		}
 		if _, err := c.Commit(cmd.Context(), &v1.CommitRequest{Ids: []string{id}}); err != nil {
-			return said(err)
+			return err
 		}
 		if e.Outcome != "answered" {
 			return fmt.Errorf("%s was %s%s", id, e.Outcome, because(e.Reason))

@@ -21,6 +21,12 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// interrupted is what a command says that was interrupted, where there is more to it.
+type interrupted string
+
+func (i interrupted) Error() string      { return string(i) }
+func (interrupted) Is(target error) bool { return target == context.Canceled }
+
 // exitCode is how the process ends; the codes are in the help.
 func exitCode(err error) int {
 	var usage usageError
@@ -58,7 +64,9 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.PersistentFlags().String("dir", "", "the node's directory (PARLEY_DIR; by default parley in the user's configuration)")
+	completeFlag(root, "dir", directories)
 	root.AddCommand(
 		newInit(), newRun(), newID(), newKey(), newConfig(), newPeers(),
 		newRequest(), newReply(), newReject(), newInbox(), newExchanges(), newDeadLetters(), newStatus(), newWatch(), newDoctor(),
@@ -73,6 +81,16 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("%s takes no argument %q: see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())}
 	}
 	return nil
+}
+
+// oneAtMost is for commands that take one argument, which may be left out.
+func oneAtMost(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usageError{fmt.Errorf("%s takes one argument at most, %s: see %s --help", cmd.CommandPath(), name, cmd.CommandPath())}
+		}
+		return nil
+	}
 }
 
 // oneArgument is for commands that take one, and says which.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -19,6 +20,13 @@ import (
 	"github.com/parley-p2p/parley/internal/programs"
 	"github.com/parley-p2p/parley/internal/settings"
 )
+
+// listening is said once a node can be reached.
+type listening struct {
+	ID        string   `json:"id"`
+	Addresses []string `json:"addresses"`
+	Socket    string   `json:"socket"`
+}
 
 func newRun() *cobra.Command {
 	var execute string
@@ -59,8 +67,11 @@ attempt the request is a dead letter: see parley deadletters.`,
 			return n.run(cmd.Context(), s, cmd)
 		},
 	}
+	withJSON[listening](cmd)
 	cmd.Flags().StringVar(&execute, "exec", "", "a program that answers the requests that no [[program]] of the settings is for")
 	cmd.Flags().StringArray("set", nil, "a setting, as NAME=VALUE; before the environment and the file")
+	completeFlag(cmd, "exec", files)
+	completeFlag(cmd, "set", completeSettings)
 	return cmd
 }
 
@@ -110,7 +121,14 @@ func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s listens on %s\n", h.PeerID(), strings.Join(h.Addresses(), ", "))
+	here := &listening{h.PeerID().String(), append([]string{}, h.Addresses()...), n.socket(s)}
+	err = show(cmd, here, func(out io.Writer, l *listening) error {
+		_, err := fmt.Fprintf(out, "%s listens on %s\n", l.ID, strings.Join(l.Addresses, ", "))
+		return err
+	})
+	if err != nil {
+		log.Warn("where the node listens couldn't be printed", "error", err)
+	}
 	return n.serve(ctx, api, runner, h, listeners, log, func() { n.reload(cmd, s, level, log) })
 }
 

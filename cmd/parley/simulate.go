@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,9 +47,9 @@ seed; --nodes makes another group of it.
 				return usageError{err}
 			}
 			if o.seeds > 1 {
-				return simulateMany(cmd.Context(), cmd.OutOrStdout(), o)
+				return simulateMany(cmd, o)
 			}
-			return simulateOne(cmd.Context(), cmd.OutOrStdout(), o)
+			return simulateOne(cmd, o)
 		},
 	}
 	flags := cmd.Flags()
@@ -61,7 +60,8 @@ seed; --nodes makes another group of it.
 	flags.IntVar(&o.acquaintances, "acquaintances", 0, "of how many others each node knows; 0: all")
 	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "runs at a time")
 	flags.BoolVar(&o.trace, "trace", false, "tell everything that happens, of one seed")
-	return cmd
+	withJSON[simulation](cmd)
+	return withJSON[explanation](cmd)
 }
 
 func (o *simulateOptions) check() error {
@@ -81,47 +81,70 @@ func (o *simulateOptions) check() error {
 }
 
 // simulateOne runs one seed.
-func simulateOne(ctx context.Context, out io.Writer, o simulateOptions) error {
+func simulateOne(cmd *cobra.Command, o simulateOptions) error {
 	c := simulate.Shaped(o.seed)
 	if o.nodes > 0 {
 		c.Nodes, c.Requests = o.nodes, max(110/o.nodes, 6)
 	}
 	c.Acquaintances, c.Trace = o.acquaintances, o.trace
-	r, err := simulate.Run(ctx, c)
-	fmt.Fprint(out, r.Transcript)
+	r, err := simulate.Run(cmd.Context(), c)
 	var total simulate.Total
 	total.Add(r)
-	fmt.Fprintf(out, "seed %d, %d nodes, %v of virtual time: trace hash %016x\n%v\n", r.Seed, c.Nodes, r.Took.Round(time.Second), r.Hash, &total)
+	s := simulationOf(o, total, true)
+	s.Nodes, s.Hash, s.Trace, s.OK = c.Nodes, fmt.Sprintf("%016x", r.Hash), r.Transcript, err == nil
+	if failed := show(cmd, s, func(out io.Writer, s *simulation) error {
+		fmt.Fprint(out, s.Trace)
+		_, err := fmt.Fprintf(out, "seed %d, %d nodes, %v of virtual time: trace hash %s\n%v\n", r.Seed, c.Nodes, r.Took.Round(time.Second), s.Hash, &total)
+		return err
+	}); failed != nil {
+		return failed
+	}
 	var broken *simulate.Failure
 	if errors.As(err, &broken) {
-		return explained(ctx, out, c, err)
+		return explained(cmd, c, err)
 	}
 	return err
 }
 
 // simulateMany runs a row of seeds, and tells from time to time how far it is.
-func simulateMany(ctx context.Context, out io.Writer, o simulateOptions) error {
+func simulateMany(cmd *cobra.Command, o simulateOptions) error {
 	began, last := time.Now(), time.Now()
-	total, err := simulate.Many(ctx, o.seed, o.seeds, o.workers, func(t simulate.Total) {
+	total, err := simulate.Many(cmd.Context(), o.seed, o.seeds, o.workers, func(t simulate.Total) {
 		if time.Since(last) > 10*time.Second {
 			last = time.Now()
-			fmt.Fprintf(out, "%d of %d runs, %d exchanges, %d faults\n", t.Runs, o.seeds, t.Exchanges, t.Faults)
+			_ = show(cmd, simulationOf(o, t, false), func(out io.Writer, s *simulation) error { // the end is what counts
+				_, err := fmt.Fprintf(out, "%d of %d runs, %d exchanges, %d faults\n", s.Runs, s.Seeds, s.Exchanges, s.Faults)
+				return err
+			})
 		}
 	})
-	fmt.Fprintf(out, "%v\n", &total)
+	s := simulationOf(o, total, true)
+	s.OK = err == nil
+	if failed := show(cmd, s, func(out io.Writer, s *simulation) error {
+		_, err := fmt.Fprintf(out, "%v\n", &total)
+		if err == nil && s.OK {
+			_, err = fmt.Fprintf(out, "no promise was broken, in %v\n", time.Since(began).Round(time.Second))
+		}
+		return err
+	}); failed != nil {
+		return failed
+	}
 	var broken *simulate.Failure
 	if errors.As(err, &broken) {
-		return explained(ctx, out, simulate.Shaped(broken.Seed), err)
+		return explained(cmd, simulate.Shaped(broken.Seed), err)
 	}
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "no promise was broken, in %v\n", time.Since(began).Round(time.Second))
-	return nil
+	return err
 }
 
 // explained cuts a run that has failed down to what it takes.
-func explained(ctx context.Context, out io.Writer, c simulate.Config, err error) error {
-	fmt.Fprintf(out, "\ncutting down seed %d, which may take a minute\n%s", c.Seed, simulate.Explain(ctx, c))
+func explained(cmd *cobra.Command, c simulate.Config, err error) error {
+	fmt.Fprintf(cmd.ErrOrStderr(), "cutting down seed %d, which may take a minute\n", c.Seed)
+	e := &explanation{c.Seed, simulate.Explain(cmd.Context(), c)}
+	if failed := show(cmd, e, func(out io.Writer, e *explanation) error {
+		_, err := fmt.Fprint(out, "\n", e.Text)
+		return err
+	}); failed != nil {
+		return failed
+	}
 	return fmt.Errorf("%w: %w", errOff, err)
 }

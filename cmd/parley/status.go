@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -11,34 +12,26 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	return withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say how the node does, and what each exchange waits for",
 		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := client(cmd)
-			if err != nil {
-				return err
-			}
-			s, err := c.Status(cmd.Context(), &v1.StatusRequest{})
-			if err != nil {
-				return said(err)
-			}
-			return show(cmd, s, func(out io.Writer) error {
-				fmt.Fprintf(out, "%s\n  listens on   %s\n  started      %s, version %s\n  exchanges    %d made here, %d of peers\n  inbox        %d\n",
-					s.PeerId, strings.Join(s.Addresses, ", "), ago(s.Started), s.Version, s.ExchangesMade, s.ExchangesAsked, s.Inbox)
-				if s.Trouble != "" {
-					fmt.Fprintf(out, "  trouble      %s\n", s.Trouble)
-				}
-				for _, p := range s.Peers {
-					fmt.Fprintf(out, "  %-11s  %s\n", or(p.Name, tag("/"+p.Id)), standing(p))
-				}
-				if len(s.Waiting) == 0 {
-					return nil
-				}
-				fmt.Fprintln(out)
-				return exchangesTable(out, s.Waiting)
-			})
-		},
+	}
+	return asks(cmd, func(ctx context.Context, c api, _ []string) (*v1.StatusResponse, error) {
+		return c.Status(ctx, &v1.StatusRequest{})
+	}, func(out io.Writer, s *v1.StatusResponse) error {
+		fmt.Fprintf(out, "%s\n  listens on   %s\n  started      %s, version %s\n  exchanges    %d made here, %d of peers\n  inbox        %d\n",
+			s.PeerId, strings.Join(s.Addresses, ", "), ago(s.Started), s.Version, s.ExchangesMade, s.ExchangesAsked, s.Inbox)
+		if s.Trouble != "" {
+			fmt.Fprintf(out, "  trouble      %s\n", s.Trouble)
+		}
+		for _, p := range s.Peers {
+			fmt.Fprintf(out, "  %-11s  %s\n", or(p.Name, tag("/"+p.Id)), standing(p))
+		}
+		if len(s.Waiting) == 0 {
+			return nil
+		}
+		fmt.Fprintln(out)
+		return exchangesTable(out, s.Waiting)
 	})
 }

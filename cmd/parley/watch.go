@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,17 +9,18 @@ import (
 )
 
 func newWatch() *cobra.Command {
-	cmd := withJSON(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "watch",
 		Short: "Print what happens, as it does, without taking anything",
 		Long: `Print the events of the node's inbox and what an operator should know, as they come,
 until interrupted: without payloads, and without taking a request in its application's
 stead. What a program answers (parley run --exec) doesn't pass through the inbox.`,
 		Args: noArguments,
-	})
+	}
 	all := cmd.Flags().Bool("all", false, "begin with what the inbox holds already")
 	count := cmd.Flags().Int("count", 0, "end after so many; 0: never")
 	lane := cmd.Flags().String("lane", "", "only of lanes that begin so")
+	completeFlag(cmd, "lane", live(lanesOpen))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := client(cmd)
 		if err != nil {
@@ -35,29 +34,9 @@ stead. What a program answers (parley run --exec) doesn't pass through the inbox
 			}
 			r.After = s.Last
 		}
-		stream, err := c.Follow(cmd.Context(), r)
-		if err != nil {
-			return said(err)
-		}
-		for seen := 1; stream.Receive(); seen++ {
-			e := stream.Msg()
-			err := show(cmd, e, func(out io.Writer) error {
-				_, err := fmt.Fprintln(out, strings.Join(watchedRow(e), "  "))
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if seen == *count {
-				return stream.Close()
-			}
-		}
-		if err := cmd.Context().Err(); err != nil {
-			return err
-		}
-		return said(stream.Err())
+		return said(follow(cmd, c, r, *count, watchedRow))
 	}
-	return cmd
+	return withJSON[v1.Event](cmd)
 }
 
 // watchedRow is an event with its moment, and the size of the body that it is without.

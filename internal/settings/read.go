@@ -187,7 +187,10 @@ func named(text string) map[string]bool {
 	return names
 }
 
-// all is every setting there is, in the order of the file.
+// All is every setting there is, in the order of the file, without values.
+func All() []Setting { return all(new(Settings)) }
+
+// all is the settings with their values.
 func all(s *Settings) []Setting {
 	var list []Setting
 	walk(reflect.ValueOf(s).Elem(), "", func(name string, f reflect.StructField, v reflect.Value) {
