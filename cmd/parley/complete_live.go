@@ -62,6 +62,9 @@ func toBeAnswered(x *v1.Exchange) bool {
 	return !x.MadeHere && (x.State == "stored" || x.State == "delivered")
 }
 
+// toBeCommitted are those that have ended here, and whose outcome waits.
+func toBeCommitted(x *v1.Exchange) bool { return x.MadeHere && x.Ended != nil }
+
 // lanesOpen are the lanes of the exchanges that are open.
 func lanesOpen(ctx context.Context, c api) ([]cobra.Completion, error) {
 	got, err := c.ListExchanges(ctx, &v1.ListExchangesRequest{})

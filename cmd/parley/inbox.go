@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -59,7 +61,7 @@ func follow(cmd *cobra.Command, c api, r *v1.FollowRequest, most int, row func(*
 			return stream.Close()
 		}
 	}
-	return stream.Err()
+	return cmp.Or(stream.Err(), errors.New("the node has stopped"))
 }
 
 func eventRow(e *v1.Event) []string {

@@ -29,11 +29,15 @@ What is there already stays as it is, so that init can be run again.`,
 		Example: "  parley init --dir alice --listen 0.0.0.0:4001",
 		Args:    noArguments,
 	}
+	where := "" // as it was said, so that what is printed can be typed
 	listen := cmd.Flags().String("listen", "0.0.0.0:4001", "where peers reach the node; port 0 takes a free one at each start")
 	return answers(cmd, func(cmd *cobra.Command, _ []string) (*madeNode, error) {
 		n, err := nodeOf(cmd)
 		if err != nil {
 			return nil, err
+		}
+		if dir := cmd.Flag("dir"); dir.Changed {
+			where = " --dir " + dir.Value.String()
 		}
 		if err := os.MkdirAll(n.dir, 0o700); err != nil {
 			return nil, err
@@ -58,9 +62,9 @@ What is there already stays as it is, so that init can be run again.`,
 		_, err := fmt.Fprintf(out, `%s
 
 That is this node's ID, which its peers put on their allow lists; its files are in
-%s. Start it with: parley run
-List a peer with:  parley peers add ID --name NAME --address HOST:PORT
-`, made.ID, made.Directory)
+%s. Start it with: parley run%s
+List a peer with:  parley peers add%[3]s ID --name NAME --address HOST:PORT
+`, made.ID, made.Directory, where)
 		return err
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/parley-p2p/parley/identity"
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/journal"
+	"github.com/parley-p2p/parley/internal/settings"
 )
 
 func newJournal() *cobra.Command {
@@ -23,21 +24,35 @@ func newJournal() *cobra.Command {
 
 func newJournalDump() *cobra.Command {
 	return &cobra.Command{
-		Use:   "dump DIR",
+		Use:   "dump [DIR]",
 		Short: "List what a journal holds, and verify it",
-		Long: `List a journal's records and payloads, as text. Every checksum is verified; what is
-damaged is named, and the exit code is then 1. Nothing is changed. The handler that
-uses the journal must not be running. No payload is shown, only its size.`,
+		Long: `List the records and payloads of a journal, the node's own unless DIR names another, as
+text for people: its form isn't kept. Every checksum is verified; what is damaged is
+named, and the exit code is then 1. Nothing is changed. The node, or the handler that
+uses the journal, must not be running. No payload is shown, only its size.`,
 		Example: "  parley journal dump /var/lib/parley/journal",
-		Args:    oneArgument("DIR"),
+		Args:    oneAtMost("DIR"),
 
 		ValidArgsFunction: completeFirst(directories),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return journal.Dump(args[0], journal.Options{}, cmd.OutOrStdout(), func(key, value []byte) string {
+			dir, err := journalOf(cmd, args)
+			if err != nil {
+				return err
+			}
+			return journal.Dump(dir, journal.Options{}, cmd.OutOrStdout(), func(key, value []byte) string {
 				return fsm.Describe(key, value, peerText)
 			})
 		},
 	}
+}
+
+// journalOf is the journal that is named, or the node's own.
+func journalOf(cmd *cobra.Command, args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	n, err := nodeOf(cmd)
+	return n.path(settings.Journal), err
 }
 
 // peerText is a peer's ID as it is usually written.

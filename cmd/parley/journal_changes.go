@@ -39,18 +39,24 @@ type member struct {
 
 func newJournalChanges() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "changes DIR",
+		Use:   "changes [DIR]",
 		Short: "List how the allow list has changed",
-		Long: `List who was put on the allow list of the handler with this directory, taken off it or
-changed, when and by what, oldest first; as far back as allowlist.log goes. A line that
-is damaged is named, and the exit code is then 1. Nothing is changed, and the handler
-may be running.`,
+		Long: `List who was put on the node's allow list, or on that of the handler whose journal is
+in DIR, taken off it or changed, when and by what, oldest first; as far back as
+allowlist.log goes. A line that is damaged is named, and the exit code is then 1.
+Nothing is changed, and the node may be running.`,
 		Example: "  parley journal changes /var/lib/parley/journal",
-		Args:    oneArgument("DIR"),
+		Args:    oneAtMost("DIR"),
 
 		ValidArgsFunction: completeFirst(directories),
 	}
-	return answers(cmd, func(_ *cobra.Command, args []string) (*allChanges, error) { return readChanges(args[0]) }, printChanges)
+	return answers(cmd, func(cmd *cobra.Command, args []string) (*allChanges, error) {
+		dir, err := journalOf(cmd, args)
+		if err != nil {
+			return nil, err
+		}
+		return readChanges(dir)
+	}, printChanges)
 }
 
 // readChanges reads what is written; what is damaged is the error, and the rest comes

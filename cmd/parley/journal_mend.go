@@ -10,7 +10,6 @@ import (
 
 	"github.com/parley-p2p/parley/internal/fsm"
 	"github.com/parley-p2p/parley/internal/journal"
-	"github.com/parley-p2p/parley/internal/settings"
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
 )
 
@@ -39,13 +38,9 @@ changed. The node must not be running.`,
 		ValidArgsFunction: completeFirst(directories),
 	}
 	return answers(cmd, func(cmd *cobra.Command, args []string) (*wholeJournal, error) {
-		n, err := nodeOf(cmd)
+		dir, err := journalOf(cmd, args)
 		if err != nil {
 			return nil, err
-		}
-		dir := n.path(settings.Journal)
-		if len(args) == 1 {
-			dir = args[0]
 		}
 		return checkJournal(dir)
 	}, func(out io.Writer, j *wholeJournal) error {

@@ -101,7 +101,7 @@ func said(err error) error {
 	case connect.CodeOf(err) == connect.CodeUnimplemented:
 		return errors.New("the node that runs is of another release, which knows no such call: parley status says which; restart it with this one")
 	case errors.As(err, &answer):
-		return errors.New(answer.Message())
+		return errors.New(strings.TrimPrefix(answer.Message(), "messages[0].")) // a command makes one
 	default:
 		return err
 	}

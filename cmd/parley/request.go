@@ -8,9 +8,7 @@ import (
 	"os"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
@@ -30,7 +28,7 @@ may be given again with the same --key.`,
 	}
 	var (
 		file, lane, key, address string
-		deadline, timeout        time.Duration
+		deadline                 time.Duration
 		wait                     bool
 	)
 	f := cmd.Flags()
@@ -40,7 +38,7 @@ may be given again with the same --key.`,
 	f.StringVar(&address, "address", "", "where to dial the peer; by default, as the allow list says")
 	f.DurationVar(&deadline, "deadline", 0, "after so long it ends as expired; 0: never")
 	f.BoolVar(&wait, "wait", false, "wait for the reply, print and commit it")
-	f.DurationVar(&timeout, "timeout", 0, "how long to wait; 0: until it ends")
+	timeout := waitTime(cmd)
 	completeFlag(cmd, "file", files)
 	completeFlag(cmd, "lane", live(lanesOpen))
 	asks(cmd, func(ctx context.Context, c api, args []string) (*v1.SendResponse, error) {
@@ -56,7 +54,7 @@ may be given again with the same --key.`,
 		if err != nil || !wait {
 			return sent, err
 		}
-		return nil, awaitOutcome(cmd, c, sent.Ids[0], timeout)
+		return nil, awaitOutcome(cmd, c, sent.Ids[0], *timeout)
 	}, func(out io.Writer, sent *v1.SendResponse) error {
 		_, err := fmt.Fprintln(out, sent.Ids[0])
 		return err
@@ -78,49 +76,4 @@ func message(args []string, file string, in io.Reader) ([]byte, error) {
 	default:
 		return []byte(args[0]), nil
 	}
-}
-
-// awaitOutcome waits for an exchange's end, prints it, and only then commits it.
-func awaitOutcome(cmd *cobra.Command, c api, id string, timeout time.Duration) error {
-	began := time.Now()
-	for {
-		length := 30 * time.Second
-		if timeout > 0 {
-			length = min(length, max(0, timeout-time.Since(began)))
-		}
-		e, err := c.Wait(cmd.Context(), &v1.WaitRequest{Id: id, Wait: durationpb.New(length)})
-		if connect.CodeOf(err) == connect.CodeDeadlineExceeded && err != nil && (timeout == 0 || time.Since(began) < timeout) {
-			continue
-		}
-		if errors.Is(err, context.Canceled) {
-			return interrupted(id + " goes on: parley exchanges show tells how it stands")
-		}
-		if err != nil {
-			return err
-		}
-		err = show(cmd, e, func(out io.Writer, e *v1.Event) error {
-			if e.Outcome != "answered" {
-				return nil
-			}
-			_, err := out.Write(e.Body)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if _, err := c.Commit(cmd.Context(), &v1.CommitRequest{Ids: []string{id}}); err != nil {
-			return err
-		}
-		if e.Outcome != "answered" {
-			return fmt.Errorf("%s was %s%s", id, e.Outcome, because(e.Reason))
-		}
-		return nil
-	}
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
 }

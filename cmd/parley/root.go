@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 	completeFlag(root, "dir", directories)
 	root.AddCommand(
 		newInit(), newRun(), newID(), newKey(), newConfig(), newPeers(),
-		newRequest(), newReply(), newReject(), newInbox(), newExchanges(), newDeadLetters(), newStatus(), newWatch(), newDoctor(),
+		newRequest(), newReply(), newReject(), newWait(), newCommit(), newInbox(), newExchanges(), newDeadLetters(), newStatus(), newWatch(), newDoctor(),
 		newJournal(), newSimulate(), newDemo(), newDemoMember(), newVersion(),
 	)
 	return root
@@ -98,6 +98,16 @@ func oneArgument(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usageError{fmt.Errorf("%s takes one argument, %s: see %s --help", cmd.CommandPath(), name, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
+// oneOrMore is for commands that take one after the other.
+func oneOrMore(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError{fmt.Errorf("%s takes one argument or more, %s: see %s --help", cmd.CommandPath(), name, cmd.CommandPath())}
 		}
 		return nil
 	}

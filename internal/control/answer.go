@@ -77,11 +77,13 @@ func (n *Node) answered(id parley.ID, err error) error {
 // Commit implements the call.
 func (n *Node) Commit(_ context.Context, r *v1.CommitRequest) (*v1.CommitResponse, error) {
 	ids := make([]parley.ID, len(r.Ids))
+	response := &v1.CommitResponse{}
 	for i, text := range r.Ids {
 		var err error
 		if ids[i], err = n.exchange(text); err != nil {
 			return nil, fmt.Errorf("ids[%d]: %w", i, err)
 		}
+		response.Ids = append(response.Ids, ids[i].String())
 	}
 	failed := together(len(ids), func(i int) error {
 		err := n.handler.Commit(ids[i])
@@ -95,7 +97,7 @@ func (n *Node) Commit(_ context.Context, r *v1.CommitRequest) (*v1.CommitRespons
 			return nil, err
 		}
 	}
-	return &v1.CommitResponse{}, nil
+	return response, nil
 }
 
 // together does so many things, atOnce of them at the same time, and returns how each

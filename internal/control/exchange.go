@@ -11,7 +11,7 @@ import (
 )
 
 // exchange reads an exchange's ID: whole, or as much of its digits as tells it from
-// all others that are open.
+// all others that are open, or of which the inbox tells.
 func (n *Node) exchange(text string) (parley.ID, error) {
 	if strings.Contains(text, "/") {
 		id, err := parley.ParseID(text)
@@ -23,11 +23,15 @@ func (n *Node) exchange(text string) (parley.ID, error) {
 	if text == "" {
 		return parley.ID{}, invalid(errors.New("id: is missing: give an exchange's ID, or the beginning of its digits"))
 	}
-	var found []parley.ID
+	text = strings.ToLower(text)
+	var found []parley.ID // as many as exchanges are open (Config.MaxOpen, MaxQueued), at most
 	for _, x := range n.handler.Exchanges() {
-		if _, tag, _ := strings.Cut(x.ID.String(), "/"); strings.HasPrefix(tag, strings.ToLower(text)) {
+		if begins(x.ID, text) {
 			found = append(found, x.ID)
 		}
+	}
+	if len(found) == 0 { // but those that were given up
+		found = n.inbox.beginning(text)
 	}
 	switch len(found) {
 	case 1:
@@ -37,6 +41,12 @@ func (n *Node) exchange(text string) (parley.ID, error) {
 	default:
 		return parley.ID{}, invalid(fmt.Errorf("id: %d open exchanges begin with %q: write more of it", len(found), text))
 	}
+}
+
+// begins reports whether an exchange's digits begin so.
+func begins(id parley.ID, digits string) bool {
+	_, tag, _ := strings.Cut(id.String(), "/")
+	return strings.HasPrefix(tag, digits)
 }
 
 // ListExchanges implements the call.
@@ -116,6 +126,8 @@ func explain(x parley.Exchange) string {
 		return fmt.Sprintf("the peer's node: it has put the request off %d times, for want of room or by a limit that its own status names", x.Failures)
 	case x.Failures > 0:
 		return fmt.Sprintf("the peer's node: %d attempts have failed", x.Failures)
+	case x.State == "queued":
+		return "its turn: the exchange before it in its lane hasn't ended"
 	default:
 		return "the peer's node"
 	}

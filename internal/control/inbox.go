@@ -137,6 +137,19 @@ func (b *inbox) letGo(h *held) {
 	}
 }
 
+// beginning are the exchanges of which the inbox tells, and whose digits begin so.
+func (b *inbox) beginning(digits string) []parley.ID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var found []parley.ID // as many as there are events, at most
+	for id := range b.about {
+		if begins(id, digits) {
+			found = append(found, id)
+		}
+	}
+	return found
+}
+
 // standing is how many events are held, and the place of the latest there was.
 func (b *inbox) standing() (count int, last uint64) {
 	b.mu.Lock()

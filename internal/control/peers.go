@@ -24,7 +24,10 @@ func (n *Node) find(text string) (identity.ID, error) {
 	if id, parsed := identity.ParseID(text); parsed == nil {
 		return id, nil
 	}
-	return identity.ID{}, fmt.Errorf("%q: %w", text, err)
+	if errors.Is(err, allowlist.ErrUnknown) {
+		err = fmt.Errorf("%q is %w: parley peers ls shows who is", text, allowlist.ErrUnknown)
+	}
+	return identity.ID{}, err
 }
 
 // name is what the allow list calls a peer; empty where it has no name for it.

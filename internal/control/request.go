@@ -86,7 +86,7 @@ func (n *Node) Wait(ctx context.Context, r *v1.WaitRequest) (*v1.Event, error) {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return nil, connect.NewError(connect.CodeCanceled, ctx.Err())
 			}
-			return nil, connect.NewError(connect.CodeDeadlineExceeded, fmt.Errorf("%s has not ended: %s; it goes on", id, explain(x)))
+			return nil, connect.NewError(connect.CodeDeadlineExceeded, fmt.Errorf("%s has not ended and goes on, it waits for %s", id, explain(x)))
 		}
 	}
 }

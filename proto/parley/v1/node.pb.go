@@ -1177,6 +1177,7 @@ func (x *CommitRequest) GetIds() []string {
 
 type CommitResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"` // whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1209,6 +1210,13 @@ func (x *CommitResponse) ProtoReflect() protoreflect.Message {
 // Deprecated: Use CommitResponse.ProtoReflect.Descriptor instead.
 func (*CommitResponse) Descriptor() ([]byte, []int) {
 	return file_parley_v1_node_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CommitResponse) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
 }
 
 type ReplyRequest struct {
@@ -3362,8 +3370,9 @@ const file_parley_v1_node_proto_rawDesc = "" +
 	"\aaddress\x18\x11 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06damage\x18\x12 \x01(\tR\x06damage\"!\n" +
 	"\rCommitRequest\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\tR\x03ids\"\x10\n" +
-	"\x0eCommitResponse\"2\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"\"\n" +
+	"\x0eCommitResponse\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\"2\n" +
 	"\fReplyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\"\x1f\n" +
