@@ -178,7 +178,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"help"}, 0},
 		{[]string{"nonsense"}, 2},
 		{[]string{"journal", "nonsense"}, 2},
-		{[]string{"journal", "dump"}, 2},
+		{[]string{"journal", "dump", "one", "two"}, 2},
+		{[]string{"doctor", "one", "two"}, 2},
+		{[]string{"commit"}, 2},
 		{[]string{"demo", "--nonsense"}, 2},
 		{[]string{"demo", "argument"}, 2},
 		{[]string{"demo", "--nodes", "1"}, 2},
@@ -195,6 +197,9 @@ func TestExitCodes(t *testing.T) {
 	}
 	if got := exitCode(fmt.Errorf("%w: 1 exchanges lost", errOff)); got != 3 {
 		t.Errorf("an audit that found something: exit code %d, want 3", got)
+	}
+	if got := exitCode(interrupted("it goes on")); got != 130 {
+		t.Errorf("an interrupt of what goes on: exit code %d, want 130", got)
 	}
 	if got := exitCode(errors.New("disk full")); got != 1 {
 		t.Errorf("any other error: exit code %d, want 1", got)

@@ -38,39 +38,44 @@ func waitTime(cmd *cobra.Command) *time.Duration {
 
 // awaitOutcome waits for an exchange's end, prints it, and only then commits it.
 func awaitOutcome(cmd *cobra.Command, c api, id string, timeout time.Duration) error {
+	e, err := outcome(cmd.Context(), c, id, timeout)
+	if errors.Is(err, context.Canceled) {
+		return interrupted(id + " goes on: parley wait waits for it again")
+	}
+	if err != nil {
+		return err
+	}
+	err = show(cmd, e, func(out io.Writer, e *v1.Event) error {
+		if e.Outcome != "answered" {
+			return nil
+		}
+		_, err := out.Write(e.Body)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := c.Commit(cmd.Context(), &v1.CommitRequest{Ids: []string{e.Id}}); err != nil {
+		return err
+	}
+	if e.Outcome != "answered" {
+		return fmt.Errorf("%s was %s%s", e.Id, e.Outcome, because(e.Reason))
+	}
+	return nil
+}
+
+// outcome waits for an exchange's end, call after call.
+func outcome(ctx context.Context, c api, id string, timeout time.Duration) (*v1.Event, error) {
 	began := time.Now()
 	for {
 		length := 30 * time.Second
 		if timeout > 0 {
 			length = min(length, max(0, timeout-time.Since(began)))
 		}
-		e, err := c.Wait(cmd.Context(), &v1.WaitRequest{Id: id, Wait: durationpb.New(length)})
-		if connect.CodeOf(err) == connect.CodeDeadlineExceeded && err != nil && (timeout == 0 || time.Since(began) < timeout) {
-			continue
+		e, err := c.Wait(ctx, &v1.WaitRequest{Id: id, Wait: durationpb.New(length)})
+		if err == nil || connect.CodeOf(err) != connect.CodeDeadlineExceeded || timeout > 0 && time.Since(began) >= timeout {
+			return e, err
 		}
-		if errors.Is(err, context.Canceled) {
-			return interrupted(id + " goes on: parley wait waits for it again")
-		}
-		if err != nil {
-			return err
-		}
-		err = show(cmd, e, func(out io.Writer, e *v1.Event) error {
-			if e.Outcome != "answered" {
-				return nil
-			}
-			_, err := out.Write(e.Body)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		if _, err := c.Commit(cmd.Context(), &v1.CommitRequest{Ids: []string{e.Id}}); err != nil {
-			return err
-		}
-		if e.Outcome != "answered" {
-			return fmt.Errorf("%s was %s%s", e.Id, e.Outcome, because(e.Reason))
-		}
-		return nil
 	}
 }
 
