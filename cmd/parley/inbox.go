@@ -73,6 +73,9 @@ func eventRow(e *v1.Event) []string {
 	case v1.EventKind_EVENT_KIND_FAILED:
 		what = e.Outcome + because(e.Reason)
 	}
+	if e.Damage != "" {
+		what = "damaged: " + e.Damage
+	}
 	if e.Redelivered {
 		kind += "*"
 	}

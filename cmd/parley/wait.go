@@ -55,6 +55,9 @@ func awaitOutcome(cmd *cobra.Command, c api, id string, timeout time.Duration) e
 	if err != nil {
 		return err
 	}
+	if e.Damage != "" {
+		return fmt.Errorf("the reply to %s can't be read, and isn't committed: %s", e.Id, e.Damage)
+	}
 	if _, err := c.Commit(cmd.Context(), &v1.CommitRequest{Ids: []string{e.Id}}); err != nil {
 		return err
 	}
