@@ -51,7 +51,7 @@ func follow(cmd *cobra.Command, c api, r *v1.FollowRequest, most int, row func(*
 	}
 	for seen := 1; stream.Receive(); seen++ {
 		err := show(cmd, stream.Msg(), func(out io.Writer, e *v1.Event) error {
-			_, err := fmt.Fprintln(out, strings.Join(row(e), "  "))
+			_, err := fmt.Fprintln(out, line(row(e), "  "))
 			return err
 		})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -19,9 +20,28 @@ func table(out io.Writer, none string, head string, rows [][]string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, strings.ReplaceAll(head, " ", "\t"))
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		fmt.Fprintln(w, line(row, "\t"))
 	}
 	return w.Flush()
+}
+
+// line is a row of a table.
+func line(row []string, between string) string {
+	var cells []string
+	for _, cell := range row {
+		cells = append(cells, harmless(cell))
+	}
+	return strings.Join(cells, between)
+}
+
+// harmless is a text that a peer may have chosen, without what a terminal would obey.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // ago is how long ago something was, or how long it is still to come.

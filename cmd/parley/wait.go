@@ -86,5 +86,5 @@ func because(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return ": " + reason
+	return ": " + harmless(reason)
 }
