@@ -54,15 +54,18 @@ changed. The node must not be running.`,
 func checkJournal(dir string) (*wholeJournal, error) {
 	whole := &wholeJournal{Directory: dir, Halted: []haltedPeer{}}
 	var halted, unreadable []error // one for each record that is kept
-	err := journal.Dump(dir, journal.Options{}, io.Discard, func(key, value []byte) string {
-		switch peer, err := fsm.Trouble(key, value); {
+	err := journal.Walk(dir, journal.Options{}, func(e journal.Entry) error {
+		if e.Kind != journal.OneRecord {
+			return nil
+		}
+		switch peer, err := fsm.Trouble(e.Key, e.Value); {
 		case err != nil && peer == "":
-			unreadable = append(unreadable, fmt.Errorf("record %x: %w", key, err))
+			unreadable = append(unreadable, fmt.Errorf("record %x: %w", e.Key, err))
 		case err != nil:
 			whole.Halted = append(whole.Halted, haltedPeer{peerText(peer), err.Error()})
 			halted = append(halted, fmt.Errorf("%s: %w: start the node, and see parley journal new-epoch", peerText(peer), err))
 		}
-		return ""
+		return nil
 	})
 	if err := errors.Join(append(unreadable, err)...); err != nil {
 		return nil, err

@@ -68,13 +68,12 @@ func commands(cmd *cobra.Command) []*cobra.Command {
 // own are the answers that no call of the API gives.
 var own = []reflect.Type{
 	reflect.TypeFor[allChanges](), reflect.TypeFor[allSettings](), reflect.TypeFor[build](), reflect.TypeFor[checkedSettings](),
-	reflect.TypeFor[examination](), reflect.TypeFor[explanation](), reflect.TypeFor[keyFile](), reflect.TypeFor[listening](), reflect.TypeFor[madeNode](),
+	reflect.TypeFor[examination](), reflect.TypeFor[explanation](), reflect.TypeFor[journalEntry](), reflect.TypeFor[keyFile](), reflect.TypeFor[listening](), reflect.TypeFor[madeNode](),
 	reflect.TypeFor[simulation](), reflect.TypeFor[wholeJournal](),
 }
 
-// asText are the commands without an answer of the schema: a text for people, and what
-// has a schema of its own.
-var asText = []string{"parley journal dump", "parley demo"}
+// asText are the commands without an answer of the schema: what has one of its own.
+var asText = []string{"parley demo"}
 
 // TestTheSchemaOfJSONIsKept shows what programs that read --json and the API rely on:
 // a field may be added; one that is renamed, goes or changes its kind needs another

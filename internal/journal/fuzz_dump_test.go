@@ -86,13 +86,14 @@ func FuzzDumpRow(f *testing.F) {
 		}
 		replaced(t, files.fs, files.path(9), file)
 		var out bytes.Buffer
-		d := &dump{out: bufio.NewWriter(&out), store: store, files: files, decode: func(key, value []byte) string {
+		text := dump{out: bufio.NewWriter(&out), decode: func(key, value []byte) string {
 			return fmt.Sprintf("record %x=%x", key, value)
 		}}
+		d := &walk{each: text.add, store: store, files: files}
 		d.header()
 		d.records()
 		d.payloads()
-		if err := d.out.Flush(); err != nil {
+		if err := text.out.Flush(); err != nil {
 			t.Fatal(err)
 		}
 		named, want := len(d.damage), 0
