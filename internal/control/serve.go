@@ -3,13 +3,10 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"math"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"connectrpc.com/connect"
@@ -65,35 +62,4 @@ func (n *Node) Serve(ctx context.Context, l net.Listener, tokens []Token, log *s
 		return err
 	}
 	return <-stopped
-}
-
-// ListenUnix listens on a socket that only its owner can reach. A socket that a dead
-// process left is replaced; one that a living process serves is an error.
-func ListenUnix(path string) (net.Listener, error) {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		return nil, errors.Join(fmt.Errorf("%s: another process serves this socket: stop it first", path), c.Close())
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: a socket's path has at most some 100 bytes; set api.socket to a shorter one", path, err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
-}
-
-// ListenLoopback listens on a TCP address that only this machine can reach.
-func ListenLoopback(address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("api.tcp: %w: write it as 127.0.0.1:4080", err)
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("api.tcp: %q is no loopback address: a token in the clear is for this machine alone; use 127.0.0.1 or [::1]", host)
-	}
-	return net.Listen("tcp", address)
 }
