@@ -61,6 +61,9 @@ func (n *Node) rawRequest(w http.ResponseWriter, r *http.Request) {
 	}
 	wait, err := duration(q, "wait")
 	if err == nil {
+		_, err = waiting(wait, 0) // before there is a request
+	}
+	if err == nil {
 		m.Body, err = n.body(w, r)
 	}
 	if err != nil {
@@ -157,6 +160,10 @@ func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
+	if _, err := n.query(r); err != nil {
+		refuse(w, err)
+		return
+	}
 	id, err := parley.ParseID(r.PathValue("peer") + "/" + r.PathValue("tag"))
 	if err != nil {
 		refuse(w, invalid(err))
@@ -174,7 +181,11 @@ func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
 
 // rawAnswer replies to a request, or rejects it, with the body.
 func (n *Node) rawAnswer(w http.ResponseWriter, r *http.Request) {
-	body, err := n.body(w, r)
+	_, err := n.query(r)
+	var body []byte
+	if err == nil {
+		body, err = n.body(w, r)
+	}
 	if err != nil {
 		refuse(w, err)
 		return
@@ -188,7 +199,20 @@ func (n *Node) rawAnswer(w http.ResponseWriter, r *http.Request) {
 	end(w, err)
 }
 
+// rawEnd commits an exchange, or cancels it. It has no body: in one there would be
+// something that isn't heeded.
 func (n *Node) rawEnd(w http.ResponseWriter, r *http.Request) {
+	if _, err := n.query(r); err != nil {
+		refuse(w, err)
+		return
+	}
+	if _, err := io.CopyN(io.Discard, r.Body, 1); err == nil {
+		refuse(w, invalid(errors.New("the call takes no body")))
+		return
+	} else if !errors.Is(err, io.EOF) {
+		refuse(w, connect.NewError(connect.CodeCanceled, err))
+		return
+	}
 	id := r.PathValue("peer") + "/" + r.PathValue("tag")
 	var err error
 	if path := r.URL.Path; path[len(path)-len("commit"):] == "commit" {
@@ -209,6 +233,9 @@ func (n *Node) query(r *http.Request, names ...string) (url.Values, error) {
 		known := false
 		for _, k := range names {
 			known = known || k == name
+		}
+		if len(names) == 0 {
+			return nil, invalid(fmt.Errorf("the query has %q: this call takes none", name))
 		}
 		if !known || len(values) > 1 {
 			return nil, invalid(fmt.Errorf("the query has %q %d times: it may have each of %v once", name, len(values), names))
