@@ -1,6 +1,7 @@
 package control
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,6 +84,9 @@ func (n *Node) rawRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := n.Wait(r.Context(), &v1.WaitRequest{Id: id, Wait: wait})
+	if err != nil {
+		err = stopped(r.Context(), err)
+	}
 	if connect.CodeOf(err) == connect.CodeDeadlineExceeded && err != nil {
 		w.WriteHeader(http.StatusAccepted) // it goes on
 		_, _ = fmt.Fprintln(w, id)
@@ -123,8 +127,8 @@ func (n *Node) rawNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// rawEvents streams events without their bodies, as server-sent events. A client
-// that comes again says where it was by Last-Event-ID.
+// rawEvents streams events without their bodies, as server-sent events. So it takes
+// nothing. A client that comes again says where it was by Last-Event-ID.
 func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 	q, err := n.query(r, "after", "lane", "notices")
 	if err != nil {
@@ -139,6 +143,7 @@ func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	f.watching = true
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	to := http.NewResponseController(w)
@@ -146,8 +151,7 @@ func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	// What goes wrong here is told by the end of the stream: its head is written.
-	_ = n.follow(r.Context(), f, false, func(e *v1.Event) error {
+	err = n.follow(r.Context(), f, false, func(e *v1.Event) error {
 		text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(e)
 		if err != nil {
 			return err
@@ -157,6 +161,10 @@ func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 		}
 		return to.Flush()
 	})
+	if err = stopped(r.Context(), err); err != nil { // the status is written: it is told as the last event
+		text, _ := json.Marshal(map[string]string{"code": connect.CodeOf(err).String(), "message": words(err)}) // of strings
+		_, _ = fmt.Fprintf(w, "event: end\ndata: %s\n\n", text)                                                 // a client that is gone needs no farewell
+	}
 }
 
 func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
@@ -342,12 +350,16 @@ func refuse(w http.ResponseWriter, err error) {
 	if errors.Is(err, parley.ErrTooLarge) {
 		status = http.StatusRequestEntityTooLarge
 	}
-	text := err.Error()
+	http.Error(w, words(err), status)
+}
+
+// words are those of an error, without its code.
+func words(err error) string {
 	var known *connect.Error
 	if errors.As(err, &known) {
-		text = known.Message()
+		return known.Message()
 	}
-	http.Error(w, text, status)
+	return err.Error()
 }
 
 // kindName is a kind as headers have it: "request", "reply" and so on.

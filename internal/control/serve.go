@@ -26,7 +26,7 @@ func (n *Node) Routes(tokens []Token) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(parleyv1connect.NewNodeHandler(n,
 		connect.WithCodec(strictJSON{"json"}), connect.WithCodec(strictJSON{"json; charset=utf-8"}),
-		connect.WithReadMaxBytes(n.largestCall()),
+		connect.WithReadMaxBytes(n.largestCall()), connect.WithInterceptors(farewell{}),
 		connect.WithCompressMinBytes(math.MaxInt), // within a machine it costs more than it spares
 	))
 	n.routeRaw(mux)
@@ -40,8 +40,8 @@ func (n *Node) largestCall() int { return int(n.options.MaxMessageSize)/3*4 + 1<
 // Serve answers clients on a listener until the context ends; then those that wait
 // are told so, and calls under way may finish.
 func (n *Node) Serve(ctx context.Context, l net.Listener, tokens []Token, log *slog.Logger) error {
-	calls, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer hangUp()
+	calls, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer hangUp(nil)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC
@@ -53,7 +53,7 @@ func (n *Node) Serve(ctx context.Context, l net.Listener, tokens []Token, log *s
 	stopped := make(chan error, 1)
 	go func() { // one for each listener; ends with the context
 		<-ctx.Done()
-		hangUp() // whoever waits for events
+		hangUp(errStopping) // whoever waits for events
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		stopped <- server.Shutdown(patience)
