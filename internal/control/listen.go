@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/parley-p2p/parley/internal/intake"
 )
 
 // longestSocket is the bytes that the system has for a socket's path, with the zero
@@ -42,7 +44,7 @@ func ListenUnix(path string) (net.Listener, error) {
 	if err := errors.Join(os.Chmod(bound, 0o600), os.Rename(bound, path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("api.socket: %w", err), l.Close())
 	}
-	return &socket{UnixListener: l, path: path}, nil
+	return intake.Limited(&socket{UnixListener: l, path: path}), nil
 }
 
 // makeWay removes the socket that a dead process left. Whatever else is there stays:
@@ -93,5 +95,9 @@ func ListenLoopback(address string) (net.Listener, error) {
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
 		return nil, fmt.Errorf("api.tcp: %q is no loopback address: a token in the clear is for this machine alone; use 127.0.0.1 or [::1]", host)
 	}
-	return net.Listen("tcp", address)
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("api.tcp: %w", err)
+	}
+	return intake.Limited(l), nil
 }

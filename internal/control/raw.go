@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -19,7 +20,10 @@ import (
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
 )
 
-const healthPath = "/healthz"
+const (
+	healthPath   = "/healthz"
+	requestsPath = "/v1/requests"
+)
 
 // routeRaw adds the calls whose payloads are the bodies of plain HTTP, so that one of
 // 64 MiB needn't be base64 in JSON, and a client needs neither. What stands around a
@@ -76,6 +80,7 @@ func (n *Node) rawRequest(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	_ = r.Body.Close() // it needs no room while the outcome is waited for
 	id := sent.Ids[0]
 	w.Header().Set("Parley-Id", id)
 	if wait == nil {
@@ -347,8 +352,11 @@ func refuse(w http.ResponseWriter, err error) {
 	case connect.CodeUnavailable, connect.CodeCanceled:
 		status = http.StatusServiceUnavailable
 	}
-	if errors.Is(err, parley.ErrTooLarge) {
+	switch {
+	case errors.Is(err, parley.ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded): // of what the client was to send
+		status = http.StatusRequestTimeout
 	}
 	http.Error(w, words(err), status)
 }
