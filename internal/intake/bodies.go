@@ -38,7 +38,8 @@ const (
 	// Further calls wait.
 	maxPlains = 16 << 20
 	// maxLargest bounds the bodies in memory of all calls with payloads: so many times the
-	// largest that one may have. Further calls wait.
+	// largest that one may have. Further calls wait. While a body is read and decoded it
+	// takes some two and a half times its size.
 	maxLargest = 4
 )
 
