@@ -1,8 +1,13 @@
 package control
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"testing"
+
+	"connectrpc.com/connect"
 
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
 )
@@ -47,5 +52,13 @@ func TestWhatARawCallDoesNotKnowIsRefused(t *testing.T) {
 	}
 	if got := b.raw(t, http.MethodPost, call+"/reply", []byte("answer")); got.status != http.StatusNoContent {
 		t.Errorf("it can't be answered any more: %d %s", got.status, got.body)
+	}
+}
+
+func TestABodyThatPausedIsTheClientsDoing(t *testing.T) {
+	w := httptest.NewRecorder()
+	refuse(w, connect.NewError(connect.CodeCanceled, fmt.Errorf("nothing has come: %w", os.ErrDeadlineExceeded)))
+	if w.Code != http.StatusRequestTimeout || w.Body.String() != "nothing has come: i/o timeout\n" {
+		t.Errorf("it is answered with %d %s", w.Code, w.Body)
 	}
 }
