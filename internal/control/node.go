@@ -9,6 +9,7 @@ import (
 
 	"github.com/parley-p2p/parley"
 	"github.com/parley-p2p/parley/allowlist"
+	"github.com/parley-p2p/parley/internal/intake"
 	"github.com/parley-p2p/parley/internal/programs"
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
 )
@@ -20,6 +21,7 @@ type Node struct {
 	options Options
 	started time.Time
 	inbox   *inbox
+	bodies  *intake.Bodies
 }
 
 // Options are what a Node needs besides the handler.
@@ -50,7 +52,7 @@ func New(h *parley.Handler, o Options) *Node {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Node{handler: h, options: o, started: time.Now(), inbox: newInbox(o.Run)}
+	return &Node{handler: h, options: o, started: time.Now(), inbox: newInbox(o.Run), bodies: intake.NewBodies(largestCall(o.MaxMessageSize))}
 }
 
 // Run fills the inbox until the context or the handler ends; what it returns then

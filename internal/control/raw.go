@@ -1,11 +1,13 @@
 package control
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -18,7 +20,10 @@ import (
 	v1 "github.com/parley-p2p/parley/proto/parley/v1"
 )
 
-const healthPath = "/healthz"
+const (
+	healthPath   = "/healthz"
+	requestsPath = "/v1/requests"
+)
 
 // routeRaw adds the calls whose payloads are the bodies of plain HTTP, so that one of
 // 64 MiB needn't be base64 in JSON, and a client needs neither. What stands around a
@@ -61,6 +66,9 @@ func (n *Node) rawRequest(w http.ResponseWriter, r *http.Request) {
 	}
 	wait, err := duration(q, "wait")
 	if err == nil {
+		_, err = waiting(wait, 0) // before there is a request
+	}
+	if err == nil {
 		m.Body, err = n.body(w, r)
 	}
 	if err != nil {
@@ -72,6 +80,7 @@ func (n *Node) rawRequest(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	_ = r.Body.Close() // it needs no room while the outcome is waited for
 	id := sent.Ids[0]
 	w.Header().Set("Parley-Id", id)
 	if wait == nil {
@@ -80,6 +89,9 @@ func (n *Node) rawRequest(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e, err := n.Wait(r.Context(), &v1.WaitRequest{Id: id, Wait: wait})
+	if err != nil {
+		err = stopped(r.Context(), err)
+	}
 	if connect.CodeOf(err) == connect.CodeDeadlineExceeded && err != nil {
 		w.WriteHeader(http.StatusAccepted) // it goes on
 		_, _ = fmt.Fprintln(w, id)
@@ -120,8 +132,8 @@ func (n *Node) rawNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// rawEvents streams events without their bodies, as server-sent events. A client
-// that comes again says where it was by Last-Event-ID.
+// rawEvents streams events without their bodies, as server-sent events. So it takes
+// nothing. A client that comes again says where it was by Last-Event-ID.
 func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 	q, err := n.query(r, "after", "lane", "notices")
 	if err != nil {
@@ -136,6 +148,7 @@ func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	f.watching = true
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	to := http.NewResponseController(w)
@@ -143,8 +156,7 @@ func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	// What goes wrong here is told by the end of the stream: its head is written.
-	_ = n.follow(r.Context(), f, false, func(e *v1.Event) error {
+	err = n.follow(r.Context(), f, false, func(e *v1.Event) error {
 		text, err := protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(e)
 		if err != nil {
 			return err
@@ -154,9 +166,17 @@ func (n *Node) rawEvents(w http.ResponseWriter, r *http.Request) {
 		}
 		return to.Flush()
 	})
+	if err = stopped(r.Context(), err); err != nil { // the status is written: it is told as the last event
+		text, _ := json.Marshal(map[string]string{"code": connect.CodeOf(err).String(), "message": words(err)}) // of strings
+		_, _ = fmt.Fprintf(w, "event: end\ndata: %s\n\n", text)                                                 // a client that is gone needs no farewell
+	}
 }
 
 func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
+	if _, err := n.query(r); err != nil {
+		refuse(w, err)
+		return
+	}
 	id, err := parley.ParseID(r.PathValue("peer") + "/" + r.PathValue("tag"))
 	if err != nil {
 		refuse(w, invalid(err))
@@ -174,7 +194,11 @@ func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
 
 // rawAnswer replies to a request, or rejects it, with the body.
 func (n *Node) rawAnswer(w http.ResponseWriter, r *http.Request) {
-	body, err := n.body(w, r)
+	_, err := n.query(r)
+	var body []byte
+	if err == nil {
+		body, err = n.body(w, r)
+	}
 	if err != nil {
 		refuse(w, err)
 		return
@@ -188,7 +212,20 @@ func (n *Node) rawAnswer(w http.ResponseWriter, r *http.Request) {
 	end(w, err)
 }
 
+// rawEnd commits an exchange, or cancels it. It has no body: in one there would be
+// something that isn't heeded.
 func (n *Node) rawEnd(w http.ResponseWriter, r *http.Request) {
+	if _, err := n.query(r); err != nil {
+		refuse(w, err)
+		return
+	}
+	if _, err := io.CopyN(io.Discard, r.Body, 1); err == nil {
+		refuse(w, invalid(errors.New("the call takes no body")))
+		return
+	} else if !errors.Is(err, io.EOF) {
+		refuse(w, connect.NewError(connect.CodeCanceled, err))
+		return
+	}
 	id := r.PathValue("peer") + "/" + r.PathValue("tag")
 	var err error
 	if path := r.URL.Path; path[len(path)-len("commit"):] == "commit" {
@@ -209,6 +246,9 @@ func (n *Node) query(r *http.Request, names ...string) (url.Values, error) {
 		known := false
 		for _, k := range names {
 			known = known || k == name
+		}
+		if len(names) == 0 {
+			return nil, invalid(fmt.Errorf("the query has %q: this call takes none", name))
 		}
 		if !known || len(values) > 1 {
 			return nil, invalid(fmt.Errorf("the query has %q %d times: it may have each of %v once", name, len(values), names))
@@ -313,15 +353,22 @@ func refuse(w http.ResponseWriter, err error) {
 	case connect.CodeUnavailable, connect.CodeCanceled:
 		status = http.StatusServiceUnavailable
 	}
-	if errors.Is(err, parley.ErrTooLarge) {
+	switch {
+	case errors.Is(err, parley.ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded): // of what the client was to send
+		status = http.StatusRequestTimeout
 	}
-	text := err.Error()
+	http.Error(w, words(err), status)
+}
+
+// words are those of an error, without its code.
+func words(err error) string {
 	var known *connect.Error
 	if errors.As(err, &known) {
-		text = known.Message()
+		return known.Message()
 	}
-	http.Error(w, text, status)
+	return err.Error()
 }
 
 // kindName is a kind as headers have it: "request", "reply" and so on.

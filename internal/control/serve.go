@@ -3,60 +3,78 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"math"
 	"net"
 	"net/http"
-	"os"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"github.com/parley-p2p/parley/internal/intake"
 	"github.com/parley-p2p/parley/proto/parley/v1/parleyv1connect"
 )
 
-const (
-	// headerTimeout is how long a client may take for the head of its call.
-	headerTimeout = 10 * time.Second
-	// stopTimeout is how long calls under way may take when the node stops.
-	stopTimeout = 5 * time.Second
-)
+// stopTimeout is how long calls under way may take when the node stops.
+const stopTimeout = 5 * time.Second
 
 // Routes is everything that is served, to whom the tokens admit.
 func (n *Node) Routes(tokens []Token) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(parleyv1connect.NewNodeHandler(n,
 		connect.WithCodec(strictJSON{"json"}), connect.WithCodec(strictJSON{"json; charset=utf-8"}),
-		connect.WithReadMaxBytes(n.largestCall()),
+		connect.WithConditionalHandlerOptions(func(call connect.Spec) []connect.HandlerOption {
+			return []connect.HandlerOption{connect.WithReadMaxBytes(int(n.bodies.Largest(kindOf(call.Procedure))))}
+		}),
+		connect.WithInterceptors(farewell{}),
 		connect.WithCompressMinBytes(math.MaxInt), // within a machine it costs more than it spares
 	))
 	n.routeRaw(mux)
-	return guarded(mux, tokens)
+	return n.bodies.Bounded(guarded(mux, tokens), kindOf)
 }
 
 // largestCall is how large a call may be: a message of the largest size in base64,
 // and something around it.
-func (n *Node) largestCall() int { return int(n.options.MaxMessageSize)/3*4 + 1<<20 }
+func largestCall(maxMessage int64) int64 { return maxMessage/3*4 + 1<<20 }
+
+// kindOf is what the body of a call may be like, by its path.
+func kindOf(path string) intake.Kind {
+	switch {
+	case looking[path]:
+		return intake.Looking
+	case carrying[path], path == requestsPath, strings.HasSuffix(path, "/reply"):
+		return intake.Payloads
+	default:
+		return intake.Plain
+	}
+}
+
+// carrying is the calls that carry payloads.
+var carrying = map[string]bool{
+	parleyv1connect.NodeSendProcedure:   true,
+	parleyv1connect.NodeReplyProcedure:  true,
+	parleyv1connect.NodeAnswerProcedure: true,
+}
 
 // Serve answers clients on a listener until the context ends; then those that wait
 // are told so, and calls under way may finish.
 func (n *Node) Serve(ctx context.Context, l net.Listener, tokens []Token, log *slog.Logger) error {
-	calls, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer hangUp()
+	calls, hangUp := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer hangUp(nil)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC
 	server := &http.Server{
-		Handler: n.Routes(tokens), Protocols: &protocols, ReadHeaderTimeout: headerTimeout,
+		Handler: n.Routes(tokens), Protocols: &protocols,
+		ReadHeaderTimeout: intake.HeadTimeout, IdleTimeout: intake.IdleTimeout, MaxHeaderBytes: intake.MaxHead,
 		BaseContext: func(net.Listener) context.Context { return calls },
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	stopped := make(chan error, 1)
 	go func() { // one for each listener; ends with the context
 		<-ctx.Done()
-		hangUp() // whoever waits for events
+		hangUp(errStopping) // whoever waits for events
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		stopped <- server.Shutdown(patience)
@@ -65,35 +83,4 @@ func (n *Node) Serve(ctx context.Context, l net.Listener, tokens []Token, log *s
 		return err
 	}
 	return <-stopped
-}
-
-// ListenUnix listens on a socket that only its owner can reach. A socket that a dead
-// process left is replaced; one that a living process serves is an error.
-func ListenUnix(path string) (net.Listener, error) {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		return nil, errors.Join(fmt.Errorf("%s: another process serves this socket: stop it first", path), c.Close())
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: a socket's path has at most some 100 bytes; set api.socket to a shorter one", path, err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
-}
-
-// ListenLoopback listens on a TCP address that only this machine can reach.
-func ListenLoopback(address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("api.tcp: %w: write it as 127.0.0.1:4080", err)
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("api.tcp: %q is no loopback address: a token in the clear is for this machine alone; use 127.0.0.1 or [::1]", host)
-	}
-	return net.Listen("tcp", address)
 }

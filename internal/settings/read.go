@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -79,6 +80,9 @@ func Read(path string, environment []string, commandLine map[string]string) (Set
 			return s, nil, &Error{Where: path, Err: fmt.Errorf("program %d, lane %q: %w", i+1, p.Lane, err)}
 		}
 	}
+	if socket := s.API.Socket; !filepath.IsAbs(socket) && (socket == "" || strings.ContainsRune(socket, '/')) {
+		return s, nil, &Error{Where: from["api.socket"], Err: fmt.Errorf("api.socket: %q: write an absolute path, or a name without a slash, which then lies in the node's directory", socket)}
+	}
 	settings := all(&s)
 	for i, one := range settings {
 		settings[i].From = from[one.Name]
@@ -111,6 +115,7 @@ func (s *Settings) merge(text, where string) error {
 // setByEnvironment takes over the variables that begin with PARLEY_, all of which
 // must be settings, but for those that have other meanings.
 func (s *Settings) setByEnvironment(environment []string, from map[string]string) error {
+	services := servicesIn(environment)
 	for _, variable := range environment {
 		name, value, _ := strings.Cut(variable, "=")
 		if !strings.HasPrefix(name, "PARLEY_") || slices.Contains(otherVariables, name) {
@@ -118,8 +123,11 @@ func (s *Settings) setByEnvironment(environment []string, from map[string]string
 		}
 		settings := all(s)
 		at := slices.IndexFunc(settings, func(one Setting) bool { return one.Variable() == name })
+		if at < 0 && ofService(name, services) {
+			continue
+		}
 		if at < 0 {
-			return &Error{Where: "environment", Err: fmt.Errorf("%s is the name of no setting: parley config view lists them all", name)}
+			return &Error{Where: "environment", Err: fmt.Errorf("%s is the name of no setting: parley config view lists them all; unset it if it isn't meant for this node", name)}
 		}
 		if err := s.set(settings[at].Name, value); err != nil {
 			return &Error{Where: "environment", Err: fmt.Errorf("%s: %w", name, err)}
@@ -127,6 +135,27 @@ func (s *Settings) setByEnvironment(environment []string, from map[string]string
 		from[settings[at].Name] = name
 	}
 	return nil
+}
+
+// servicesIn are the services that Kubernetes tells a container of, as variables have
+// their names. One called parley, or parley-api, would seem to be settings.
+func servicesIn(environment []string) (services []string) {
+	for _, variable := range environment {
+		name, _, _ := strings.Cut(variable, "=")
+		if service, is := strings.CutSuffix(name, "_SERVICE_HOST"); is {
+			services = append(services, service)
+		}
+	}
+	return services
+}
+
+// ofService reports whether a variable tells of one of the services, as
+// PARLEY_SERVICE_PORT_API or PARLEY_PORT_4001_TCP_ADDR do.
+func ofService(name string, services []string) bool {
+	return slices.ContainsFunc(services, func(service string) bool {
+		rest, is := strings.CutPrefix(name, service+"_")
+		return is && (rest == "SERVICE_HOST" || strings.HasPrefix(rest+"_", "SERVICE_PORT_") || strings.HasPrefix(rest+"_", "PORT_"))
+	})
 }
 
 // otherVariables are those whose names begin so and that aren't settings: the node's

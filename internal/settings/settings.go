@@ -46,7 +46,7 @@ type Program struct {
 
 // API is where programs of the node's owner reach it.
 type API struct {
-	Socket string `toml:"socket" doc:"a unix socket that only the node's user can reach, in this directory unless it has a slash" default:"parley.sock"`
+	Socket string `toml:"socket" doc:"a unix socket that only the node's user can reach, in this directory unless it is an absolute path" default:"parley.sock"`
 	TCP    string `toml:"tcp" doc:"a loopback address besides, for those who send a token: the files admin.token and readonly.token here" default:""`
 }
 
