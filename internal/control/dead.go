@@ -11,8 +11,8 @@ func (n *Node) ListDeadLetters(context.Context, *v1.ListDeadLettersRequest) (*v1
 	response := &v1.ListDeadLettersResponse{}
 	for _, l := range n.options.Programs.DeadLetters() {
 		response.DeadLetters = append(response.DeadLetters, &v1.DeadLetter{
-			Id: l.ID.String(), Peer: l.Peer.String(), Name: n.name(l.Peer), Lane: words(l.Lane), Program: l.Program,
-			Attempts: count(l.Attempts), Died: moment(l.Died), Reason: words(l.Reason),
+			Id: l.ID.String(), Peer: l.Peer.String(), Name: n.name(l.Peer), Lane: readable(l.Lane), Program: l.Program,
+			Attempts: count(l.Attempts), Died: moment(l.Died), Reason: readable(l.Reason),
 		})
 	}
 	return response, nil

@@ -16,7 +16,7 @@ import (
 // event writes an event as clients have it, with its body if they want that.
 func (n *Node) event(h held, withBody bool) (*v1.Event, error) {
 	e := &v1.Event{
-		Seq: h.place, Kind: kinds[h.Kind], Lane: words(h.Lane), Time: moment(h.Time), Deadline: moment(h.Deadline),
+		Seq: h.place, Kind: kinds[h.Kind], Lane: readable(h.Lane), Time: moment(h.Time), Deadline: moment(h.Deadline),
 		Redelivered: h.Redelivered || h.given, PossiblySeen: h.PossiblySeen, Address: h.Address,
 	}
 	if h.ID != (parley.ID{}) {
@@ -37,7 +37,7 @@ func (n *Node) event(h held, withBody bool) (*v1.Event, error) {
 	default:
 		e.Kind, e.Notice, e.Count = v1.EventKind_EVENT_KIND_NOTICE, h.Kind.String(), count(h.Count)
 		if h.Err != nil {
-			e.Reason = words(h.Err.Error())
+			e.Reason = readable(h.Err.Error())
 		}
 	}
 	return e, nil
@@ -59,7 +59,7 @@ func (n *Node) fill(e *v1.Event, h held, withBody bool) error {
 	body, err := n.handler.Body(h.ID)
 	switch {
 	case errors.Is(err, parley.ErrDamaged): // which must not hide the events after it
-		e.Damage, e.Size = words(err.Error()), size(int64(n.sizeOf(h)))
+		e.Damage, e.Size = readable(err.Error()), size(int64(n.sizeOf(h)))
 		n.options.Logger.Error("an event comes without its body", "id", h.ID, "error", err)
 		return nil
 	case err != nil:
@@ -89,7 +89,7 @@ func outcome(err error) (how, reason string) {
 	var rejected *parley.RejectedError
 	switch {
 	case errors.As(err, &rejected):
-		return "rejected", words(rejected.Reason)
+		return "rejected", readable(rejected.Reason)
 	case errors.Is(err, parley.ErrExpired):
 		return "expired", ""
 	default:
@@ -97,9 +97,9 @@ func outcome(err error) (how, reason string) {
 	}
 }
 
-// words are what a peer sent as the API can give it: a lane has any bytes, a string of
+// readable is what a peer sent as the API can give it: a lane has any bytes, a string of
 // the API has UTF-8.
-func words(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+func readable(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // moment is a time, nil for none.
 func moment(t time.Time) *timestamppb.Timestamp {

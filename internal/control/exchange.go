@@ -93,9 +93,9 @@ func (n *Node) Forget(_ context.Context, r *v1.ForgetRequest) (*v1.ForgetRespons
 
 func (n *Node) exchangeOf(x parley.Exchange) *v1.Exchange {
 	return &v1.Exchange{
-		Id: x.ID.String(), Peer: x.Peer.String(), Name: n.name(x.Peer), MadeHere: x.Dialer, State: x.State, Lane: words(x.Lane), Key: words(x.Key),
+		Id: x.ID.String(), Peer: x.Peer.String(), Name: n.name(x.Peer), MadeHere: x.Dialer, State: x.State, Lane: readable(x.Lane), Key: readable(x.Key),
 		Made: moment(x.Made), Ended: moment(x.Ended), Deadline: moment(x.Deadline),
-		RequestSize: size(x.RequestSize), ReplySize: size(x.ReplySize), Reason: words(x.Reason),
+		RequestSize: size(x.RequestSize), ReplySize: size(x.ReplySize), Reason: readable(x.Reason),
 		Acknowledged: x.Acknowledged, Taken: x.Taken, PossiblySeen: x.PossiblySeen,
 		Failures: count(x.Failures), Retry: moment(x.Retry), Waiting: explain(x),
 	}

@@ -118,7 +118,7 @@ func (n *Node) ListPending(context.Context, *v1.ListPendingRequest) (*v1.ListPen
 			continue
 		}
 		response.Pending = append(response.Pending, &v1.Pending{
-			Id: r.Peer.String(), Address: r.Address, First: moment(r.First), Last: moment(r.Last), Count: count(r.Count), Reason: words(r.Reason.Error()),
+			Id: r.Peer.String(), Address: r.Address, First: moment(r.First), Last: moment(r.Last), Count: count(r.Count), Reason: readable(r.Reason.Error()),
 		})
 	}
 	return response, nil

@@ -183,6 +183,10 @@ func (n *Node) rawBody(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := n.handler.Body(id)
+	if err == nil && id.Dialer != n.handler.PeerID() {
+		n.inbox.find(id) // who has its body has been given it
+		err = n.handler.Take(id)
+	}
 	if err != nil {
 		refuse(w, failure(err))
 		return
