@@ -50,7 +50,7 @@ var house = []room{
 	{[]string{"internal/settings"}, "what a node is run with: file, environment and command line", []string{"."}},
 	{[]string{"internal/programs"}, "how requests are answered by running programs, and what becomes of those that fail", []string{".", "identity", "internal/durable"}},
 	{[]string{"internal/intake"}, "how many clients, and bytes of their calls, the local API takes in at once", nil},
-	{[]string{"internal/control", "internal/dashboard", "proto"}, "the daemon's local API and its page", []string{".", "identity", "allowlist", "internal/programs", "internal/intake"}},
+	{[]string{"internal/control", "proto"}, "the daemon's local API", []string{".", "identity", "allowlist", "internal/programs", "internal/intake"}},
 	{[]string{"cmd/parley"}, "the command line", []string{".", "identity", "allowlist", "internal", "proto", "examples"}},
 	{[]string{"examples/committee"}, "a signing session, written as a user would", []string{".", "identity", "allowlist"}},
 }

@@ -127,7 +127,7 @@ func (l *limits) writeRoom(b *strings.Builder, r room) {
 		}
 		if !begun {
 			begun = true
-			fmt.Fprintf(b, "\n### %s\n\n| constant | value | what it bounds, and what happens at it |\n|---|---|---|\n", strings.Trim(listed(r.packages), "`"))
+			fmt.Fprintf(b, "\n### %s\n\n| constant | value | what it bounds, and what happens at it |\n|---|---|---|\n", strings.ReplaceAll(listed(r.packages), "`", ""))
 		}
 		l.writeRow(b, c, c.says)
 	}

@@ -14,7 +14,7 @@ import (
 
 // bounded are the packages in which whatever grows must name its limit: those
 // that a handler runs on.
-var bounded = []string{".", "allowlist", "identity", "internal/audit", "internal/mediator", "internal/fsm", "internal/wire", "internal/journal", "internal/p2p", "internal/noise", "internal/programs", "internal/intake"}
+var bounded = []string{".", "allowlist", "identity", "internal/audit", "internal/mediator", "internal/fsm", "internal/wire", "internal/journal", "internal/p2p", "internal/noise", "internal/programs", "internal/intake", "internal/control"}
 
 // limit is a constant, or a field of a Config, that bounds something. Fields
 // declared together, with one comment for them all, are one limit.

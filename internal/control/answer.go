@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// maxAnswers bounds the answers of one call.
+	// maxAnswers bounds the answers of one call. One with more is refused.
 	maxAnswers = 1000
-	// atOnce is how many exchanges of one call are ended at the same time: they share
-	// syncs, and leave room for the handler's other calls.
-	atOnce = 64
+	// maxAtOnce bounds the exchanges of one call that are ended at the same time: they
+	// share syncs, and leave room for the handler's other calls. Further ones wait.
+	maxAtOnce = 64
 )
 
 // Reply implements the call.
@@ -100,15 +100,15 @@ func (n *Node) Commit(_ context.Context, r *v1.CommitRequest) (*v1.CommitRespons
 	return response, nil
 }
 
-// together does so many things, atOnce of them at the same time, and returns how each
+// together does so many things, maxAtOnce of them at the same time, and returns how each
 // went.
 func together(count int, do func(i int) error) []error {
 	failed := make([]error, count)
 	var group sync.WaitGroup
-	turn := make(chan struct{}, atOnce)
+	turn := make(chan struct{}, maxAtOnce) // at most maxAtOnce wait in it
 	for i := range count {
 		turn <- struct{}{}
-		group.Go(func() { // atOnce at the most
+		group.Go(func() { // at most maxAtOnce
 			defer func() { <-turn }()
 			failed[i] = do(i)
 		})

@@ -8,13 +8,14 @@ import (
 )
 
 const (
-	// maxNotices is how many notices are kept, the latest.
+	// maxNotices bounds the notices that are kept. Beyond it the oldest goes.
 	maxNotices = 1024
-	// maxAbandonments is likewise of requests that their dialers gave up. Who isn't
-	// told of one learns it when he answers.
+	// maxAbandonments bounds the requests that are told to be given up. Beyond it the
+	// oldest goes: who isn't told of one learns it when he answers.
 	maxAbandonments = 4096
-	// maxEarly is how many exchanges are kept of which a client was done before their
-	// events came: of all that a journal may bring again after a start.
+	// maxEarly bounds the exchanges of which a client was done before their events came,
+	// as after a start, when the journal brings them again. Beyond it the oldest half is
+	// forgotten, and may come again.
 	maxEarly = 131_072
 )
 
@@ -26,14 +27,14 @@ type inbox struct {
 	mu     sync.Mutex
 	events []*held              // by place; at most Config.MaxOpen requests, MaxQueued outcomes, maxAbandonments and maxNotices, and as many that are gone
 	gone   int                  // of the events
-	about  map[parley.ID]*held  // those that are about an exchange, one for each
+	about  map[parley.ID]*held  // those that are about an exchange, one for each exchange
 	last   uint64               // the place given last
 	came   chan struct{}        // closed at the next event, and made anew
 	calls  map[parley.ID][]call // one for each call that waits for an exchange's end
 
 	notices, abandonments latest
 
-	early     map[parley.ID]struct{} // done with when nothing was told of them yet: as earlyOnes
+	early     map[parley.ID]struct{} // done with when nothing was told of them yet: at most maxEarly
 	earlyOnes []parley.ID            // at most maxEarly, the latest
 }
 
@@ -159,7 +160,7 @@ func (b *inbox) standing() (count int, last uint64) {
 
 // latest is the events of one kind that came last.
 type latest struct {
-	events []*held // at most most, some of them gone
+	events []*held // at most most, which is maxNotices or maxAbandonments; some of them gone
 	most   int
 }
 
@@ -172,6 +173,6 @@ func (l *latest) add(h *held) (oldest *held) {
 		oldest = l.events[0]
 		l.events = slices.Delete(l.events, 0, 1)
 	}
-	l.events = append(l.events, h)
+	l.events = append(l.events, h) // at most maxNotices, or maxAbandonments
 	return oldest
 }

@@ -294,7 +294,7 @@ func duration(q url.Values, name string) (*durationpb.Duration, error) {
 
 // body reads the body of a call, as far as a message may be large.
 func (n *Node) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, n.options.MaxMessageSize))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, n.options.MaxMessageSize)) // at most Config.MaxMessageSize
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, failure(fmt.Errorf("the body has more than %d bytes: %w", tooLarge.Limit, parley.ErrTooLarge))

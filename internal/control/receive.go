@@ -12,7 +12,8 @@ import (
 
 const (
 	defaultEvents = 100
-	maxEvents     = 1000
+	// maxEvents bounds the events of one answer. More come with the next.
+	maxEvents = 1000
 	// maxBodies bounds the bodies in one answer, in bytes, unless one alone has more.
 	maxBodies = 4 << 20
 )

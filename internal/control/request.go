@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// maxMessages bounds the messages of one call.
+	// maxMessages bounds the messages of one call. One with more is refused.
 	maxMessages = 1000
-	// defaultWait and maxWait bound how long a call waits.
 	defaultWait = 30 * time.Second
-	maxWait     = 5 * time.Minute
+	// maxWait bounds how long a call waits. One that would wait longer is refused.
+	maxWait = 5 * time.Minute
 )
 
 // Send implements the call.

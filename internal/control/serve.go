@@ -72,7 +72,7 @@ func (n *Node) Serve(ctx context.Context, l net.Listener, tokens []Token, log *s
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	stopped := make(chan error, 1)
-	go func() { // one for each listener; ends with the context
+	go func() { // one for each listen address of the API; ends with the context
 		<-ctx.Done()
 		hangUp(errStopping) // whoever waits for events
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
