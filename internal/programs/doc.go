@@ -33,6 +33,9 @@
 // starts; dead letters stay what they are. When there are maxDead of them the
 // requests that fail are tried again without end.
 //
+// That its answer can't be stored, as on a full disk, is no failure: the answer is kept
+// and stored later, and nothing runs again, unless the node stops before.
+//
 // A crash of the node between a program's end and its reply's being stored has it run
 // again, with PARLEY_REDELIVERED: what it does should bear that.
 //

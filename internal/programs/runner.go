@@ -56,6 +56,7 @@ type Runner struct {
 	mu      sync.Mutex
 	jobs    map[parley.ID]*job // that were offered and aren't over: at most Config.MaxOpen
 	ctx     context.Context    // of what runs; nil before Run and after it
+	stops   <-chan struct{}    // closed when nothing is waited for any more
 	give    func(parley.Event)
 	running sync.WaitGroup
 }
@@ -69,7 +70,7 @@ type job struct {
 	dead     bool               // clients have it
 	over     bool               // nobody waits for its answer any more
 	retry    *time.Timer        // between two attempts
-	kill     context.CancelFunc // while its program runs
+	kill     context.CancelFunc // while its program runs, or its answer waits to be stored
 }
 
 // New makes the Runner of a node and reads its dead letters. Those that were ended
@@ -101,7 +102,7 @@ func (r *Runner) Run(ctx context.Context, give func(parley.Event)) error {
 	running, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
 	r.mu.Lock()
-	r.ctx, r.give = running, give
+	r.ctx, r.stops, r.give = running, ctx.Done(), give
 	for _, p := range r.pools {
 		r.fill(p)
 	}
@@ -200,7 +201,7 @@ func (r *Runner) fill(p *pool) {
 		if j == nil {
 			return
 		}
-		ctx, kill := context.WithTimeout(r.ctx, p.TimeLimit)
+		ctx, kill := context.WithCancel(r.ctx)
 		j.kill, j.attempts = kill, j.attempts+1
 		again := j.given
 		j.given = true
@@ -215,14 +216,19 @@ func (r *Runner) fill(p *pool) {
 
 // attempt runs the program of a request once, and passes its answer on.
 func (r *Runner) attempt(ctx context.Context, j *job, again bool) error {
-	body, err := r.node.Body(j.event.ID)
-	if err != nil {
+	var body []byte
+	begin := func() (err error) {
+		if body, err = r.node.Body(j.event.ID); err != nil {
+			return err
+		}
+		return r.node.Take(j.event.ID)
+	}
+	if err := r.insist(ctx, j, "begun", begin); err != nil {
 		return err
 	}
-	if err := r.node.Take(j.event.ID); err != nil {
-		return err
-	}
-	result := run(ctx, j.pool.Program, r.environment(j.event, again), r.options.Directory, body, r.options.MaxReply)
+	limited, cancel := context.WithTimeout(ctx, j.pool.TimeLimit)
+	defer cancel()
+	result := run(limited, j.pool.Program, r.environment(j.event, again), r.options.Directory, body, r.options.MaxReply)
 	if result.said != "" {
 		r.options.Logger.Info("a program wrote to standard error", "program", j.pool.Command[0], "exchange", j.event.ID, "said", result.said)
 	}
@@ -230,10 +236,44 @@ func (r *Runner) attempt(ctx context.Context, j *job, again bool) error {
 	case result.err != nil:
 		return result.err
 	case result.reject:
-		return r.node.Reject(j.event.ID, result.reason())
+		return r.insist(ctx, j, "rejected", func() error { return r.node.Reject(j.event.ID, result.reason()) })
 	default:
-		return r.node.Reply(j.event.ID, result.output)
+		return r.insist(ctx, j, "answered", func() error { return r.node.Reply(j.event.ID, result.output) })
 	}
+}
+
+// insist has the node store something about a request, later and later, until it has,
+// or never will, or nobody waits for it, or the node stops. That the node can't, as
+// with a full disk, is no failure of the program: it has had its effect, and doesn't
+// run again for that. Its place stays taken meanwhile, so that no more outputs are
+// kept than programs may run.
+func (r *Runner) insist(ctx context.Context, j *job, what string, store func() error) error {
+	for failures := 1; ; failures++ {
+		err := store()
+		if err == nil || final(err) {
+			return err
+		}
+		delay := j.pool.delay(failures)
+		r.options.Logger.Warn("a request can't be "+what+" now: that is tried again", "exchange", j.event.ID, "in", delay, "error", err)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done(): // its exchange is over
+			return fmt.Errorf("%w: %w", errUnstored, err)
+		case <-r.stops:
+			return fmt.Errorf("%w: %w", errUnstored, err)
+		}
+	}
+}
+
+// errUnstored says that the node stopped, or the exchange was over, before something
+// was stored.
+var errUnstored = errors.New("it could not be stored")
+
+// final reports whether the node would say the same again.
+func final(err error) bool {
+	return slices.ContainsFunc([]error{
+		parley.ErrAnswered, parley.ErrAbandoned, parley.ErrUnknown, parley.ErrTooLarge, parley.ErrDamaged, parley.ErrClosed, parley.ErrJournal,
+	}, func(one error) bool { return errors.Is(err, one) })
 }
 
 // attempted decides what follows from an attempt.
@@ -247,7 +287,7 @@ func (r *Runner) attempted(j *job, err error) {
 	case j.over:
 	case err == nil, errors.Is(err, parley.ErrAnswered), errors.Is(err, parley.ErrAbandoned), errors.Is(err, parley.ErrUnknown):
 		r.end(j)
-	case r.ctx == nil, errors.Is(err, parley.ErrClosed), errors.Is(err, parley.ErrJournal):
+	case r.ctx == nil, errors.Is(err, parley.ErrClosed), errors.Is(err, parley.ErrJournal), errors.Is(err, errUnstored):
 		// The node stops: the request is given again at the next start.
 	default:
 		r.failed(j, err)
