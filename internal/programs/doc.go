@@ -8,7 +8,7 @@
 //	PARLEY_EXCHANGE     the exchange's ID, the same whenever the request comes again
 //	PARLEY_PEER         the ID of who asks
 //	PARLEY_NAME         what the allow list calls it; may be empty
-//	PARLEY_LANE         may be empty
+//	PARLEY_LANE         may be empty; control characters in it are replaced by U+FFFD
 //	PARLEY_DEADLINE     when the peer gives up, as 2030-01-02T15:04:05Z; empty: never
 //	PARLEY_REDELIVERED  1 if a program may have been given the request before, else empty
 //	PARLEY_DIR          the node's directory, so that it can call parley itself

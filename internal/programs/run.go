@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/parley-p2p/parley"
 )
@@ -58,14 +59,15 @@ func run(ctx context.Context, p Program, environment []string, directory string,
 	switch {
 	case output.full:
 		r.err = fmt.Errorf("it printed more than a message may have, %d bytes", most)
+	case err == nil: // even when the limit has passed just now
+	case errors.As(err, &exit) && exit.ExitCode() == rejects:
+		r.reject = true
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		r.err = fmt.Errorf("it took longer than its time limit, %s, and was killed", p.TimeLimit)
 	case errors.Is(err, exec.ErrWaitDelay):
 		killGroup(cmd) // what holds the output
 		r.err = errors.New("it ended and left processes behind that hold its output, which were killed: have them write elsewhere")
-	case errors.As(err, &exit) && exit.ExitCode() == rejects:
-		r.reject = true
-	case err != nil:
+	default:
 		r.err = err
 	}
 	return r
@@ -81,8 +83,19 @@ func (r *Runner) environment(e parley.Event, again bool) []string {
 		deadline = e.Deadline.UTC().Format(time.RFC3339)
 	}
 	return append(os.Environ(),
-		"PARLEY_EXCHANGE="+e.ID.String(), "PARLEY_PEER="+e.Peer.String(), "PARLEY_NAME="+r.options.Name(e.Peer), "PARLEY_LANE="+e.Lane,
+		"PARLEY_EXCHANGE="+e.ID.String(), "PARLEY_PEER="+e.Peer.String(), "PARLEY_NAME="+r.options.Name(e.Peer), "PARLEY_LANE="+printable(e.Lane),
 		"PARLEY_DEADLINE="+deadline, "PARLEY_REDELIVERED="+redelivered, "PARLEY_DIR="+r.options.Directory)
+}
+
+// printable is a text with the replacement character in place of what isn't UTF-8 or
+// is a control character: an environment can't hold all of these.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r // for a byte that isn't UTF-8 it is the replacement character
+	}, text)
 }
 
 // reply is what a program prints, up to a limit.
