@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -20,6 +21,9 @@ const (
 	// tracesDirectory is in the node's directory, and has a trace of each program that
 	// runs, at most maxRunning: by these the next start finds what a killed node left.
 	tracesDirectory = "running"
+	// maxKernel bounds what is read of a file of the kernel, in bytes: the environment
+	// of a process is the largest.
+	maxKernel = 8 << 20
 	// dying is how long what was left may take to end once it is killed.
 	dying = 5 * time.Second
 )
@@ -35,7 +39,7 @@ func leaveTrace(directory string, id parley.ID) (*trace, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(directory, strings.ReplaceAll(id.String(), "/", "-")), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(filepath.Join(directory, strings.ReplaceAll(id.String(), "/", "-")), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // one for each that runs: maxRunning
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +70,7 @@ func (t *trace) remove() {
 
 // boot tells one boot of the machine from another; empty where that is hidden.
 func boot() string {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	text, err := kernel("sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
@@ -85,7 +89,7 @@ func endLeft(directory string, log *slog.Logger) error {
 	}
 	for _, entry := range traces {
 		path := filepath.Join(directory, entry.Name())
-		text, err := os.ReadFile(path)
+		text, err := os.ReadFile(path) // of some 200 bytes, one for each trace: maxRunning
 		if err != nil {
 			return err
 		}
@@ -176,7 +180,7 @@ func (l *left) alive() (pids []int) {
 
 // told reports whether a process was told of the exchange by its environment.
 func (l *left) told(pid int) bool {
-	environment, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	environment, err := kernel(fmt.Sprint(pid, "/environ"))
 	if err != nil {
 		return false // it is somebody else's
 	}
@@ -188,7 +192,7 @@ func (l *left) told(pid int) bool {
 	return false
 }
 
-// process is what the kernel says of one.
+// process is how one stands.
 type process struct {
 	ended bool // and only waits to be reaped
 	group int
@@ -196,7 +200,7 @@ type process struct {
 }
 
 func look(pid int) (p process, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := kernel(fmt.Sprint(pid, "/stat"))
 	if err != nil {
 		return p, err
 	}
@@ -210,4 +214,14 @@ func look(pid int) (p process, err error) {
 		p.start, err = strconv.ParseUint(fields[19], 10, 64)
 	}
 	return p, err
+}
+
+// kernel reads a file of /proc.
+func kernel(name string) ([]byte, error) {
+	f, err := os.Open("/proc/" + name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxKernel))
 }
