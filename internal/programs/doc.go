@@ -8,7 +8,7 @@
 //	PARLEY_EXCHANGE     the exchange's ID, the same whenever the request comes again
 //	PARLEY_PEER         the ID of who asks
 //	PARLEY_NAME         what the allow list calls it; may be empty
-//	PARLEY_LANE         may be empty
+//	PARLEY_LANE         may be empty; control characters in it are replaced by U+FFFD
 //	PARLEY_DEADLINE     when the peer gives up, as 2030-01-02T15:04:05Z; empty: never
 //	PARLEY_REDELIVERED  1 if a program may have been given the request before, else empty
 //	PARLEY_DIR          the node's directory, so that it can call parley itself
@@ -33,8 +33,16 @@
 // starts; dead letters stay what they are. When there are maxDead of them the
 // requests that fail are tried again without end.
 //
+// That its answer can't be stored, as on a full disk, is no failure: the answer is kept
+// and stored later, and nothing runs again, unless the node stops before.
+//
 // A crash of the node between a program's end and its reply's being stored has it run
 // again, with PARLEY_REDELIVERED: what it does should bear that.
+//
+// On Linux a node that dies in any way takes the programs that run with it, and what
+// these have started is killed at the next start, before anything runs; the folder
+// running tells which that is. Elsewhere they go on, and a program may run again
+// beside itself: let it take a lock there.
 //
 // # Whose turn it is
 //

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/parley-p2p/parley"
 )
@@ -43,8 +45,10 @@ func (r result) reason() string {
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
-// run runs a program once, until the context ends.
-func run(ctx context.Context, p Program, environment []string, directory string, body []byte, most int64) result {
+// run runs a program once, until the context ends. It says which process it has started.
+func run(ctx context.Context, p Program, environment []string, directory string, body []byte, most int64, started func(pid int)) result {
+	runtime.LockOSThread() // one thread for each that runs: should it end, so would the program on Linux
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, p.Command[0], p.Command[1:]...)
 	cmd.Dir, cmd.Env = directory, environment
 	cmd.Stdin = bytes.NewReader(body)
@@ -52,20 +56,25 @@ func run(ctx context.Context, p Program, environment []string, directory string,
 	cmd.Stdout, cmd.Stderr = output, said
 	cmd.WaitDelay = settle
 	ownGroup(cmd)
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		started(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
 	r := result{output: output.kept, said: string(said.kept)}
 	var exit *exec.ExitError
 	switch {
 	case output.full:
 		r.err = fmt.Errorf("it printed more than a message may have, %d bytes", most)
+	case err == nil: // even when the limit has passed just now
+	case errors.As(err, &exit) && exit.ExitCode() == rejects:
+		r.reject = true
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		r.err = fmt.Errorf("it took longer than its time limit, %s, and was killed", p.TimeLimit)
 	case errors.Is(err, exec.ErrWaitDelay):
 		killGroup(cmd) // what holds the output
 		r.err = errors.New("it ended and left processes behind that hold its output, which were killed: have them write elsewhere")
-	case errors.As(err, &exit) && exit.ExitCode() == rejects:
-		r.reject = true
-	case err != nil:
+	default:
 		r.err = err
 	}
 	return r
@@ -81,8 +90,19 @@ func (r *Runner) environment(e parley.Event, again bool) []string {
 		deadline = e.Deadline.UTC().Format(time.RFC3339)
 	}
 	return append(os.Environ(),
-		"PARLEY_EXCHANGE="+e.ID.String(), "PARLEY_PEER="+e.Peer.String(), "PARLEY_NAME="+r.options.Name(e.Peer), "PARLEY_LANE="+e.Lane,
+		"PARLEY_EXCHANGE="+e.ID.String(), "PARLEY_PEER="+e.Peer.String(), "PARLEY_NAME="+r.options.Name(e.Peer), "PARLEY_LANE="+printable(e.Lane),
 		"PARLEY_DEADLINE="+deadline, "PARLEY_REDELIVERED="+redelivered, "PARLEY_DIR="+r.options.Directory)
+}
+
+// printable is a text with the replacement character in place of what isn't UTF-8 or
+// is a control character: an environment can't hold all of these.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r // for a byte that isn't UTF-8 it is the replacement character
+	}, text)
 }
 
 // reply is what a program prints, up to a limit.

@@ -42,7 +42,10 @@ type Options struct {
 	Name func(identity.ID) string
 	// MaxReply bounds what a program may print, in bytes.
 	MaxReply int64
-	Logger   *slog.Logger
+	// Hurry is closed when programs that run are to be killed as soon as the node
+	// stops. Nil: it never is.
+	Hurry  <-chan struct{}
+	Logger *slog.Logger
 }
 
 // Runner runs programs. Its methods may be called by many goroutines at once. The
@@ -56,6 +59,7 @@ type Runner struct {
 	mu      sync.Mutex
 	jobs    map[parley.ID]*job // that were offered and aren't over: at most Config.MaxOpen
 	ctx     context.Context    // of what runs; nil before Run and after it
+	stops   <-chan struct{}    // closed when nothing is waited for any more
 	give    func(parley.Event)
 	running sync.WaitGroup
 }
@@ -69,11 +73,12 @@ type job struct {
 	dead     bool               // clients have it
 	over     bool               // nobody waits for its answer any more
 	retry    *time.Timer        // between two attempts
-	kill     context.CancelFunc // while its program runs
+	kill     context.CancelFunc // while its program runs, or its answer waits to be stored
 }
 
 // New makes the Runner of a node and reads its dead letters. Those that were ended
-// meanwhile are let go.
+// meanwhile are let go. What an earlier run, which was killed, has left running is
+// killed: so no other process may run programs in the directory.
 func New(node Node, o Options) (*Runner, error) {
 	r := &Runner{node: node, options: o, jobs: map[parley.ID]*job{}}
 	if err := Check(o.Programs, o.Directory); err != nil {
@@ -86,6 +91,9 @@ func New(node Node, o Options) (*Runner, error) {
 		}
 		r.pools = append(r.pools, &pool{Program: p, waiting: map[identity.ID][]*job{}})
 	}
+	if err := endLeft(o.Directory, o.Logger); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(r.pools, func(a, b *pool) int { return cmp.Compare(len(b.Lane), len(a.Lane)) })
 	var err error
 	r.dead, err = openDeadLetters(o.Directory, func(id parley.ID) bool {
@@ -96,12 +104,12 @@ func New(node Node, o Options) (*Runner, error) {
 }
 
 // Run runs the programs until the context ends, and then lets those that run end for
-// a while. A request that becomes a dead letter is given to give.
+// a while, unless there is a hurry. A request that becomes a dead letter is given to give.
 func (r *Runner) Run(ctx context.Context, give func(parley.Event)) error {
 	running, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
 	r.mu.Lock()
-	r.ctx, r.give = running, give
+	r.ctx, r.stops, r.give = running, ctx.Done(), give
 	for _, p := range r.pools {
 		r.fill(p)
 	}
@@ -116,8 +124,14 @@ func (r *Runner) Run(ctx context.Context, give func(parley.Event)) error {
 		}
 	}
 	r.mu.Unlock()
-	late := time.AfterFunc(patience, kill) // one for each handler
-	defer late.Stop()
+	go func() { // one for each handler
+		defer kill()
+		select {
+		case <-time.After(patience):
+		case <-r.options.Hurry:
+		case <-running.Done():
+		}
+	}()
 	r.running.Wait()
 	return nil
 }
@@ -200,7 +214,7 @@ func (r *Runner) fill(p *pool) {
 		if j == nil {
 			return
 		}
-		ctx, kill := context.WithTimeout(r.ctx, p.TimeLimit)
+		ctx, kill := context.WithCancel(r.ctx)
 		j.kill, j.attempts = kill, j.attempts+1
 		again := j.given
 		j.given = true
@@ -215,14 +229,24 @@ func (r *Runner) fill(p *pool) {
 
 // attempt runs the program of a request once, and passes its answer on.
 func (r *Runner) attempt(ctx context.Context, j *job, again bool) error {
-	body, err := r.node.Body(j.event.ID)
+	var body []byte
+	begin := func() (err error) {
+		if body, err = r.node.Body(j.event.ID); err != nil {
+			return err
+		}
+		return r.node.Take(j.event.ID)
+	}
+	if err := r.insist(ctx, j, "begun", begin); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, j.pool.TimeLimit)
+	defer cancel()
+	trace, err := leaveTrace(r.options.Directory, j.event.ID)
 	if err != nil {
-		return err
+		r.options.Logger.Warn("a program leaves no trace: should the node be killed, it may go on beside the next", "exchange", j.event.ID, "error", err)
 	}
-	if err := r.node.Take(j.event.ID); err != nil {
-		return err
-	}
-	result := run(ctx, j.pool.Program, r.environment(j.event, again), r.options.Directory, body, r.options.MaxReply)
+	result := run(limited, j.pool.Program, r.environment(j.event, again), r.options.Directory, body, r.options.MaxReply, trace.started)
+	trace.remove()
 	if result.said != "" {
 		r.options.Logger.Info("a program wrote to standard error", "program", j.pool.Command[0], "exchange", j.event.ID, "said", result.said)
 	}
@@ -230,10 +254,44 @@ func (r *Runner) attempt(ctx context.Context, j *job, again bool) error {
 	case result.err != nil:
 		return result.err
 	case result.reject:
-		return r.node.Reject(j.event.ID, result.reason())
+		return r.insist(ctx, j, "rejected", func() error { return r.node.Reject(j.event.ID, result.reason()) })
 	default:
-		return r.node.Reply(j.event.ID, result.output)
+		return r.insist(ctx, j, "answered", func() error { return r.node.Reply(j.event.ID, result.output) })
 	}
+}
+
+// insist has the node store something about a request, later and later, until it has,
+// or never will, or nobody waits for it, or the node stops. That the node can't, as
+// with a full disk, is no failure of the program: it has had its effect, and doesn't
+// run again for that. Its place stays taken meanwhile, so that no more outputs are
+// kept than programs may run.
+func (r *Runner) insist(ctx context.Context, j *job, what string, store func() error) error {
+	for failures := 1; ; failures++ {
+		err := store()
+		if err == nil || final(err) {
+			return err
+		}
+		delay := j.pool.delay(failures)
+		r.options.Logger.Warn("a request can't be "+what+" now: that is tried again", "exchange", j.event.ID, "in", delay, "error", err)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done(): // its exchange is over
+			return fmt.Errorf("%w: %w", errUnstored, err)
+		case <-r.stops:
+			return fmt.Errorf("%w: %w", errUnstored, err)
+		}
+	}
+}
+
+// errUnstored says that the node stopped, or the exchange was over, before something
+// was stored.
+var errUnstored = errors.New("it could not be stored")
+
+// final reports whether the node would say the same again.
+func final(err error) bool {
+	return slices.ContainsFunc([]error{
+		parley.ErrAnswered, parley.ErrAbandoned, parley.ErrUnknown, parley.ErrInvalid, parley.ErrTooLarge, parley.ErrDamaged, parley.ErrClosed, parley.ErrJournal,
+	}, func(one error) bool { return errors.Is(err, one) })
 }
 
 // attempted decides what follows from an attempt.
@@ -247,7 +305,7 @@ func (r *Runner) attempted(j *job, err error) {
 	case j.over:
 	case err == nil, errors.Is(err, parley.ErrAnswered), errors.Is(err, parley.ErrAbandoned), errors.Is(err, parley.ErrUnknown):
 		r.end(j)
-	case r.ctx == nil, errors.Is(err, parley.ErrClosed), errors.Is(err, parley.ErrJournal):
+	case r.ctx == nil, errors.Is(err, parley.ErrClosed), errors.Is(err, parley.ErrJournal), errors.Is(err, errUnstored):
 		// The node stops: the request is given again at the next start.
 	default:
 		r.failed(j, err)

@@ -26,7 +26,7 @@ type fakeNode struct {
 	mu     sync.Mutex
 	bodies map[parley.ID][]byte
 	ended  map[parley.ID]bool
-	fail   error // what Reply says
+	fail   []error // what Reply says, one after the other
 	ends   chan string
 }
 
@@ -52,8 +52,15 @@ func (n *fakeNode) Body(id parley.ID) ([]byte, error) {
 func (n *fakeNode) Take(parley.ID) error { return nil }
 
 func (n *fakeNode) Reply(_ parley.ID, body []byte) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.fail) > 0 {
+		err := n.fail[0]
+		n.fail = n.fail[1:]
+		return err
+	}
 	n.ends <- "reply " + string(body)
-	return n.fail
+	return nil
 }
 
 func (n *fakeNode) Reject(_ parley.ID, reason string) error {
