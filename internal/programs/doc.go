@@ -39,6 +39,11 @@
 // A crash of the node between a program's end and its reply's being stored has it run
 // again, with PARLEY_REDELIVERED: what it does should bear that.
 //
+// On Linux a node that dies in any way takes the programs that run with it, and what
+// these have started is killed at the next start, before anything runs; the folder
+// running tells which that is. Elsewhere they go on, and a program may run again
+// beside itself: let it take a lock there.
+//
 // # Whose turn it is
 //
 // Peers take turns, and the requests of one come in their order. A request whose

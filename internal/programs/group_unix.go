@@ -10,7 +10,7 @@ import (
 // ownGroup gives a program a process group of its own, all of which is killed when
 // its time is over.
 func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = apart()
 	cmd.Cancel = func() error { return killGroup(cmd) }
 }
 

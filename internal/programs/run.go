@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"time"
 	"unicode"
@@ -44,8 +45,10 @@ func (r result) reason() string {
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
-// run runs a program once, until the context ends.
-func run(ctx context.Context, p Program, environment []string, directory string, body []byte, most int64) result {
+// run runs a program once, until the context ends. It says which process it has started.
+func run(ctx context.Context, p Program, environment []string, directory string, body []byte, most int64, started func(pid int)) result {
+	runtime.LockOSThread() // one thread for each that runs: should it end, so would the program on Linux
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, p.Command[0], p.Command[1:]...)
 	cmd.Dir, cmd.Env = directory, environment
 	cmd.Stdin = bytes.NewReader(body)
@@ -53,7 +56,11 @@ func run(ctx context.Context, p Program, environment []string, directory string,
 	cmd.Stdout, cmd.Stderr = output, said
 	cmd.WaitDelay = settle
 	ownGroup(cmd)
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		started(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
 	r := result{output: output.kept, said: string(said.kept)}
 	var exit *exec.ExitError
 	switch {

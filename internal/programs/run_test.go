@@ -18,7 +18,7 @@ func TestAProgramThatEndsAtItsTimeLimitHasEnded(t *testing.T) {
 		"echo -n well":            {output: []byte("well")},
 		"echo -n never; exit 100": {output: []byte("never"), reject: true},
 	} {
-		got := run(late{t.Context()}, Program{Command: script(t, dir, text)}, nil, dir, nil, 1000)
+		got := run(late{t.Context()}, Program{Command: script(t, dir, text)}, nil, dir, nil, 1000, func(int) {})
 		if got.err != nil || got.reject != want.reject || string(got.output) != string(want.output) {
 			t.Errorf("%s: %+v", text, got)
 		}

@@ -74,7 +74,8 @@ type job struct {
 }
 
 // New makes the Runner of a node and reads its dead letters. Those that were ended
-// meanwhile are let go.
+// meanwhile are let go. What an earlier run, which was killed, has left running is
+// killed: so no other process may run programs in the directory.
 func New(node Node, o Options) (*Runner, error) {
 	r := &Runner{node: node, options: o, jobs: map[parley.ID]*job{}}
 	if err := Check(o.Programs, o.Directory); err != nil {
@@ -86,6 +87,9 @@ func New(node Node, o Options) (*Runner, error) {
 			return nil, err
 		}
 		r.pools = append(r.pools, &pool{Program: p, waiting: map[identity.ID][]*job{}})
+	}
+	if err := endLeft(o.Directory, o.Logger); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(r.pools, func(a, b *pool) int { return cmp.Compare(len(b.Lane), len(a.Lane)) })
 	var err error
@@ -228,7 +232,12 @@ func (r *Runner) attempt(ctx context.Context, j *job, again bool) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, j.pool.TimeLimit)
 	defer cancel()
-	result := run(limited, j.pool.Program, r.environment(j.event, again), r.options.Directory, body, r.options.MaxReply)
+	trace, err := leaveTrace(r.options.Directory, j.event.ID)
+	if err != nil {
+		r.options.Logger.Warn("a program leaves no trace: should the node be killed, it may go on beside the next", "exchange", j.event.ID, "error", err)
+	}
+	result := run(limited, j.pool.Program, r.environment(j.event, again), r.options.Directory, body, r.options.MaxReply, trace.started)
+	trace.remove()
 	if result.said != "" {
 		r.options.Logger.Info("a program wrote to standard error", "program", j.pool.Command[0], "exchange", j.event.ID, "said", result.said)
 	}
