@@ -26,7 +26,9 @@ func newRun() *cobra.Command {
 		Use:   "run",
 		Short: "Run the node, in the foreground",
 		Long: `Run the node until it is told to stop, by an interrupt or SIGTERM. What is open then
-goes on at the next start. The allow list is followed while it is edited. SIGHUP has
+goes on at the next start. Programs that run may end, for five seconds; a second signal
+kills them and ends the node at once. When its journal has failed for good it ends with
+exit code 1, so that whoever looks after it starts it anew. The allow list is followed while it is edited. SIGHUP has
 the settings read again: log.level holds at once, of the others that have changed the
 log says that they need another start.
 
@@ -45,18 +47,13 @@ attempt the request is a dead letter: see parley deadletters.`,
 			if err != nil {
 				return err
 			}
-			s, _, err := n.settings(cmd)
+			told := catch()
+			read := func() (settings.Settings, error) { return n.toRun(cmd, execute) }
+			s, err := read()
 			if err != nil {
 				return err
 			}
-			if execute != "" {
-				path, err := filepath.Abs(execute)
-				if err != nil {
-					return err
-				}
-				s.Programs = append(s.Programs, settings.Program{Command: path})
-			}
-			return n.run(cmd.Context(), s, cmd)
+			return n.run(cmd.Context(), told, s, read, cmd)
 		},
 	}
 	cmd.Flags().StringVar(&execute, "exec", "", "a program that answers the requests that no [[program]] of the settings is for")
@@ -64,13 +61,25 @@ attempt the request is a dead letter: see parley deadletters.`,
 	return cmd
 }
 
+// toRun reads the node's settings, with the program that the command line names.
+func (n node) toRun(cmd *cobra.Command, execute string) (settings.Settings, error) {
+	s, _, err := n.settings(cmd)
+	if err != nil || execute == "" {
+		return s, err
+	}
+	path, err := filepath.Abs(execute)
+	s.Programs = append(s.Programs, settings.Program{Command: path})
+	return s, err
+}
+
 // run is the node's whole life.
-func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) (err error) {
+func (n node) run(ctx context.Context, told signals, s settings.Settings, read func() (settings.Settings, error), cmd *cobra.Command) (err error) {
 	level := new(slog.LevelVar)
 	log, err := newLogger(s.Log, level, cmd)
 	if err != nil {
 		return err
 	}
+	hurry := told.watch(log)
 	all, err := runnable(s)
 	if err == nil {
 		err = programs.Check(all, n.dir)
@@ -98,7 +107,7 @@ func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) 
 	if err != nil {
 		return err
 	}
-	runner, err := programs.New(h, programs.Options{Programs: all, Directory: n.dir, Name: nameIn(list), MaxReply: s.Limits.MessageSize, Logger: log})
+	runner, err := programs.New(h, programs.Options{Programs: all, Directory: n.dir, Name: nameIn(list), MaxReply: s.Limits.MessageSize, Hurry: hurry.Done(), Logger: log})
 	if err != nil {
 		return err
 	}
@@ -111,7 +120,7 @@ func (n node) run(ctx context.Context, s settings.Settings, cmd *cobra.Command) 
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s listens on %s\n", h.PeerID(), strings.Join(h.Addresses(), ", "))
-	return n.serve(ctx, api, runner, h, listeners, log, func() { n.reload(cmd, s, level, log) })
+	return n.serve(ctx, told, hurry, api, runner, h, listeners, log, func() { reload(s, read, level, log) })
 }
 
 // nextRun counts the node's starts, durably.
@@ -131,8 +140,8 @@ func (n node) nextRun() (uint64, error) {
 }
 
 // reload reads the settings again, and says which of those that run can't be changed.
-func (n node) reload(cmd *cobra.Command, running settings.Settings, level *slog.LevelVar, log *slog.Logger) {
-	now, _, err := n.settings(cmd)
+func reload(running settings.Settings, read func() (settings.Settings, error), level *slog.LevelVar, log *slog.Logger) {
+	now, err := read()
 	if err == nil {
 		err = setLevel(level, now.Log)
 	}

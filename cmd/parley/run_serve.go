@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -45,44 +43,66 @@ func (n node) listen(s settings.Settings) ([]listener, error) {
 	return append(all, listener{tcp, tokens}), nil
 }
 
-// serve goes on until the context ends or something fails.
-func (n node) serve(ctx context.Context, api *control.Node, runner *programs.Runner, h *parley.Handler, listeners []listener, log *slog.Logger, reload func()) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var all sync.WaitGroup
-	start := func(f func() error) {
-		all.Go(func() { // one for each listener, one for the inbox, one for the programs
+// serve goes on until the context ends or something fails. Then the programs end
+// first, since they may call the API, unless there is a hurry.
+func (n node) serve(ctx context.Context, told signals, hurry context.Context, api *control.Node, runner *programs.Runner, h *parley.Handler, listeners []listener, log *slog.Logger, reload func()) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	serving, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer hangUp()
+	var programs, all sync.WaitGroup
+	start := func(group *sync.WaitGroup, f func() error) {
+		group.Go(func() { // one for each listener, one for the inbox, one for the programs
 			if err := f(); err != nil {
-				cancel(err)
+				stop(err)
 			}
 		})
 	}
-	start(func() error { return api.Run(ctx) })
-	start(func() error { return runner.Run(ctx, api.Give) })
+	start(&all, func() error { return api.Run(serving) })
+	start(&programs, func() error { return runner.Run(ctx, api.Give) })
 	for _, l := range listeners {
-		start(func() error { return api.Serve(ctx, l, l.tokens, log) })
+		start(&all, func() error { return api.Serve(serving, l, l.tokens, log) })
 	}
 	tell := func(state string) {
 		if _, err := daemon.SdNotify(false, state); err != nil {
 			log.Warn("systemd couldn't be told", "state", state, "error", err)
 		}
 	}
-	attend(ctx, h, log, tell, reload)
+	stop(attend(ctx, h, told.hangup, log, tell, reload))
 	tell(daemon.SdNotifyStopping)
-	cancel(nil)
-	all.Wait()
+	programs.Wait()
+	hangUp()
+	if hastily(hurry, all.Wait) {
+		return errHurried
+	}
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
 	}
 	return nil
 }
 
+// hastily waits for something, and reports whether there was a hurry, in which it is
+// left undone.
+func hastily(hurry context.Context, wait func()) bool {
+	done := make(chan struct{})
+	go func() { // one for each node; ends with it
+		wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-hurry.Done():
+	}
+	return hurry.Err() != nil
+}
+
+// lookEvery is how often it is looked whether the journal has failed.
+const lookEvery = time.Second
+
 // attend tells systemd that the node is ready, and then that all is well, as often as
 // it wants to hear that and only while it is. It heeds SIGHUP, until the context ends.
-func attend(ctx context.Context, h interface{ Healthy() error }, log *slog.Logger, tell func(state string), reload func()) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+// Error: ErrJournal, when nothing can be stored before another start.
+func attend(ctx context.Context, h interface{ Healthy() error }, hangup <-chan os.Signal, log *slog.Logger, tell func(state string), reload func()) error {
 	tell(daemon.SdNotifyReady)
 	var due <-chan time.Time
 	if interval, err := daemon.SdWatchdogEnabled(false); err == nil && interval > 0 {
@@ -90,8 +110,14 @@ func attend(ctx context.Context, h interface{ Healthy() error }, log *slog.Logge
 		defer ticker.Stop()
 		due = ticker.C
 	}
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			if err := h.Healthy(); errors.Is(err, parley.ErrJournal) {
+				return err
+			}
 		case <-due:
 			if err := h.Healthy(); err != nil {
 				log.Error("not well: systemd isn't told that all is well", "error", err)
@@ -103,7 +129,7 @@ func attend(ctx context.Context, h interface{ Healthy() error }, log *slog.Logge
 			reload()
 			tell(daemon.SdNotifyReady)
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/parley-p2p/parley"
 )
 
 // A node under a service manager, which is a socket here, tells it everything that a
@@ -109,12 +110,9 @@ type well struct{ err error }
 
 func (w *well) Healthy() error { return w.err }
 
-func TestTheWatchdogHearsNothingOfANodeThatHangs(t *testing.T) {
+func TestTheWatchdogHearsNothingOfANodeThatHangsAndOneWithoutAJournalEnds(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", strconv.Itoa(30*1000*1000))
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP) // so that what waits for signals isn't started below
-	signal.Stop(hangup)
 	synctest.Test(t, func(t *testing.T) {
 		node := &well{}
 		told := 0
@@ -126,7 +124,10 @@ func TestTheWatchdogHearsNothingOfANodeThatHangs(t *testing.T) {
 			}
 		}
 		log := slog.New(slog.NewTextHandler(io.Discard, nil))
-		go attend(t.Context(), node, log, tell, func() { t.Error("settings were read again") })
+		ended := make(chan error, 1)
+		go func() {
+			ended <- attend(t.Context(), node, nil, log, tell, func() { t.Error("settings were read again") })
+		}()
 		after := func(span time.Duration, want int, when string) {
 			t.Helper()
 			time.Sleep(span)
@@ -141,5 +142,16 @@ func TestTheWatchdogHearsNothingOfANodeThatHangs(t *testing.T) {
 		after(time.Hour, 0, "the node hangs")
 		node.err = nil
 		after(time.Minute, 4, "it goes on")
+		node.err = parley.ErrJournal
+		time.Sleep(lookEvery)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, parley.ErrJournal) {
+				t.Errorf("it ended with %v", err)
+			}
+		default:
+			t.Error("it goes on though nothing can be stored before another start")
+		}
 	})
 }

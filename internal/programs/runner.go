@@ -42,7 +42,10 @@ type Options struct {
 	Name func(identity.ID) string
 	// MaxReply bounds what a program may print, in bytes.
 	MaxReply int64
-	Logger   *slog.Logger
+	// Hurry is closed when programs that run are to be killed as soon as the node
+	// stops. Nil: it never is.
+	Hurry  <-chan struct{}
+	Logger *slog.Logger
 }
 
 // Runner runs programs. Its methods may be called by many goroutines at once. The
@@ -101,7 +104,7 @@ func New(node Node, o Options) (*Runner, error) {
 }
 
 // Run runs the programs until the context ends, and then lets those that run end for
-// a while. A request that becomes a dead letter is given to give.
+// a while, unless there is a hurry. A request that becomes a dead letter is given to give.
 func (r *Runner) Run(ctx context.Context, give func(parley.Event)) error {
 	running, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
@@ -121,8 +124,14 @@ func (r *Runner) Run(ctx context.Context, give func(parley.Event)) error {
 		}
 	}
 	r.mu.Unlock()
-	late := time.AfterFunc(patience, kill) // one for each handler
-	defer late.Stop()
+	go func() { // one for each handler
+		defer kill()
+		select {
+		case <-time.After(patience):
+		case <-r.options.Hurry:
+		case <-running.Done():
+		}
+	}()
 	r.running.Wait()
 	return nil
 }
