@@ -170,7 +170,9 @@ impl Worker {
 
     fn finished(&self) -> bool {
         match &self.part {
-            Part::Ask { count, next, open, .. } => next > count && self.owed.is_empty() && open.iter().all(|exchange| self.ledger.done.contains(exchange)),
+            Part::Ask { count, next, open, .. } => {
+                next > count && self.owed.is_empty() && open.iter().all(|exchange| self.ledger.done.contains(exchange))
+            }
             Part::Answer => false,
         }
     }
