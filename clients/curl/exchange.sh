@@ -11,18 +11,20 @@
 set -eu
 
 socket=$1 ledger=$2 part=$3
-work=$(mktemp -d)
+work=$(mktemp -d) tab=$(printf '\t')
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 touch "$ledger"
 
 # call METHOD PATH [curl's options]: makes a call until it is answered, with any
-# status, and leaves the answer in $status, $id, $seq, $kind, $outcome, $again and
-# $body. What curl says otherwise is a node that can't be reached now.
+# status but 429 and 503, which are for later, and leaves the answer in $status, $id,
+# $seq, $kind, $outcome, $again and $body. What curl says otherwise is a node that
+# can't be reached now.
 call() {
   method=$1 path=$2
   shift 2
-  until status=$(curl -s --max-time 60 --unix-socket "$socket" -X "$method" -o "$work/body" -D "$work/head" -w '%{http_code}' "$@" "http://parley$path"); do
+  until status=$(curl -s --max-time 60 --unix-socket "$socket" -X "$method" -o "$work/body" -D "$work/head" -w '%{http_code}' "$@" "http://parley$path") &&
+    [ "$status" != 429 ] && [ "$status" != 503 ]; do
     sleep 0.05
   done
   id='' seq='' kind='' outcome='' again=''
@@ -64,7 +66,26 @@ effect() {
   sync "$ledger" 2>/dev/null || sync
 }
 
+# tell EXCHANGE CALL [curl's options]: tells the node that an event is done with.
+tell() {
+  exchange=$1 call=$2
+  shift 2
+  call POST "/v1/exchanges/$exchange/$call" "$@"
+  case $status in
+  204 | 404 | 409) note 'done' "$exchange" '' ;; # it is over: answered, given up, or long ago
+  *) refused "$call" ;;
+  esac
+}
+
+# owed: the exchanges and effects of which an earlier run, which was ended, didn't note
+# that the node knows.
+owed() {
+  awk -F '\t' -v OFS='\t' '$1 == "effect" { had[$2] = $3 } $1 == "done" { delete had[$2] } END { for (id in had) print id, had[id] }' "$ledger" >"$work/owed"
+}
+
 ask() { # PEER LANE COUNT
+  owed
+  while IFS="$tab" read -r exchange had; do tell "$exchange" commit; done <"$work/owed"
   n=$(awk '$1 == "done"' "$ledger" | wc -l)
   while [ "$n" -lt "$3" ]; do
     job="$2 $((n + 1))"
@@ -76,45 +97,27 @@ ask() { # PEER LANE COUNT
       effect "$outcome $body"
       ;;
     202) continue ;; # not answered yet
-    409) # committed in an earlier run, which was ended before it noted that
-      [ -n "$id" ] || refused request
-      note asked "$id" "$job"
-      ;;
-    503) # the node is stopping
-      sleep 0.05
-      continue
-      ;;
     *) refused request ;;
     esac
-    exchange=$id
-    call POST "/v1/exchanges/$exchange/commit"
-    [ "$status" = 204 ] || refused commit
-    note 'done' "$exchange" ''
+    tell "$id" commit
     n=$((n + 1))
   done
 }
 
 answer() { # LANE
+  owed
+  while IFS="$tab" read -r exchange had; do tell "$exchange" reply --data-binary "$had"; done <"$work/owed"
   after=0
   while :; do
     call GET "/v1/next?after=$after&lane=$1&notices=no&wait=30s"
     case $status in
     200) after=$seq ;;
     204) continue ;;
-    503)
-      sleep 0.05
-      continue
-      ;;
     *) refused next ;;
     esac
     [ "$kind" = request ] || continue
     effect "done: $body"
-    exchange=$id
-    call POST "/v1/exchanges/$exchange/reply" --data-binary "$had"
-    case $status in
-    204 | 409) note 'done' "$exchange" '' ;; # 409: its dialer gave it up
-    *) refused reply ;;
-    esac
+    tell "$id" reply --data-binary "$had"
   done
 }
 

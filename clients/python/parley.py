@@ -17,8 +17,9 @@ A program that ticks asks its node, looks whether anything came, and never waits
 Every call may raise Down: the node can't be reached, or went away amid the call,
 which may or may not have had its effect. Make the call again: a request that has a
 key is the same exchange then, and all others do no harm the second time. What the
-node doesn't want raises Refused; of an answer, status 409 says that it is over: the
-peer has one, or gave the request up.
+node doesn't want raises Refused. If err.later, it can't do it now: make that call too
+again, later. Of an answer, and of commit, err.over says that nothing is left to do: the
+peer has one, or gave the request up, or the node knows the exchange no longer.
 
 Events come again, to a new Parley or after the node was started anew, until they are
 done with. So a program stores the effect of an event together with its ID, and looks
@@ -37,12 +38,14 @@ class Down(Exception):
 
 
 class Refused(Exception):
-    """The node said no; again it would say the same, unless status is 429 or 503."""
+    """The node said no; again it would say the same, unless it is for later."""
 
     def __init__(self, status, reason):
         super().__init__(f"{reason} ({status})")
         self.status = status
         self.reason = reason
+        self.later = status in (429, 503)  # a queue or the disk is full, or the node stops
+        self.over = status in (404, 409)  # of response, reject and commit: the exchange
 
 
 @dataclass(frozen=True)

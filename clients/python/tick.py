@@ -81,7 +81,9 @@ class Worker:
         try:
             tell()
         except Refused as err:
-            if err.status != 409:  # it is over: an answer that is there, or isn't wanted any more
+            if err.later:
+                return
+            if not err.over:  # an answer that is there, isn't wanted any more, or was long ago
                 raise
         del self.owed[exchange]
         self.ledger.note("done", exchange)
@@ -96,14 +98,19 @@ class Asker(Worker):
 
     def ask(self):
         """Asks as far ahead as it may. After a crash it asks again for all that isn't
-        done: by their keys these are the same exchanges as before."""
+        answered: by their keys these are the same exchanges as before."""
         self.open -= self.ledger.done
         while self.next <= self.count and len(self.open) < AHEAD:
             job = f"{self.lane} {self.next}"
-            if self.ledger.asked.get(job) in self.ledger.done:
+            if self.ledger.asked.get(job) in self.ledger.effects:
                 self.next += 1
                 continue
-            exchange = self.node.request(self.peer, job.encode(), lane=f"{self.lane}/{self.next % AHEAD}", key=job)
+            try:
+                exchange = self.node.request(self.peer, job.encode(), lane=f"{self.lane}/{self.next % AHEAD}", key=job)
+            except Refused as err:
+                if err.later:  # there may be room once events are taken
+                    return
+                raise
             self.ledger.note("asked", exchange, job)
             self.open.add(exchange)
             self.next += 1
@@ -115,7 +122,7 @@ class Asker(Worker):
         return lambda: self.node.commit(exchange)
 
     def finished(self):
-        return self.next > self.count and not self.open - self.ledger.done
+        return self.next > self.count and not self.owed and not self.open - self.ledger.done
 
 
 class Answerer(Worker):
@@ -138,6 +145,10 @@ def main(socket, ledger, part, *rest):
             worked = worker.tick()
         except Down:
             worked = False  # what was owed is told at another tick
+        except Refused as err:
+            if not err.later:
+                raise
+            worked = False
         if not worked:
             time.sleep(PAUSE)
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -105,10 +106,15 @@ func TestAServiceManagerIsToldWhatTheNodeDoes(t *testing.T) {
 	}
 }
 
-// well is a node that hangs, or does not.
-type well struct{ err error }
+// well is a node that hangs, or does not, by the error that is in it.
+type well struct{ trouble atomic.Pointer[error] }
 
-func (w *well) Healthy() error { return w.err }
+func (w *well) Healthy() error {
+	if err := w.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 func TestTheWatchdogHearsNothingOfANodeThatHangsAndOneWithoutAJournalEnds(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", strconv.Itoa(30*1000*1000))
@@ -138,11 +144,12 @@ func TestTheWatchdogHearsNothingOfANodeThatHangsAndOneWithoutAJournalEnds(t *tes
 			told = 0
 		}
 		after(time.Minute, 4, "all is well")
-		node.err = errors.New("hangs")
+		hangs, fails := parley.ErrStuck, parley.ErrJournal
+		node.trouble.Store(&hangs)
 		after(time.Hour, 0, "the node hangs")
-		node.err = nil
+		node.trouble.Store(nil)
 		after(time.Minute, 4, "it goes on")
-		node.err = parley.ErrJournal
+		node.trouble.Store(&fails)
 		time.Sleep(lookEvery)
 		synctest.Wait()
 		select {

@@ -42,6 +42,7 @@ type couple struct {
 	t       *testing.T
 	dir     string
 	daemons [2]*daemon
+	sockets [2]string // where the clients reach them
 	pairs   []*pair
 }
 
@@ -53,11 +54,15 @@ type pair struct {
 	asked, answering string // their ledgers
 }
 
-func newCouple(t *testing.T) *couple {
+func newCouple(t *testing.T, set ...string) *couple {
 	t.Helper()
 	c := &couple{t: t, dir: shortDir(t)}
 	for i, name := range []string{"a", "b"} {
 		c.daemons[i] = newDaemon(t, c.dir, name)
+		c.sockets[i] = c.daemons[i].socket()
+		for _, one := range set {
+			c.daemons[i].args = append(c.daemons[i].args, "--set", one)
+		}
 		c.daemons[i].start()
 	}
 	a, b := c.daemons[0], c.daemons[1]
@@ -73,8 +78,8 @@ func (c *couple) work(asks, answers language, jobs int) {
 	c.t.Helper()
 	p := &pair{lane: asks.name + "-" + answers.name, jobs: jobs}
 	p.asked, p.answering = filepath.Join(c.dir, p.lane+".asked"), filepath.Join(c.dir, p.lane+".answered")
-	p.asker = c.client(asks, p.lane+"-asker", c.daemons[0].socket(), p.asked, "ask", "b", p.lane, fmt.Sprint(jobs))
-	p.answerer = c.client(answers, p.lane+"-answerer", c.daemons[1].socket(), p.answering, "answer", p.lane)
+	p.asker = c.client(asks, p.lane+"-asker", c.sockets[0], p.asked, "ask", "b", p.lane, fmt.Sprint(jobs))
+	p.answerer = c.client(answers, p.lane+"-answerer", c.sockets[1], p.answering, "answer", p.lane)
 	p.asker.start()
 	p.answerer.start()
 	c.pairs = append(c.pairs, p)
@@ -182,28 +187,30 @@ func TestEachLanguageAsksEachOther(t *testing.T) {
 const bytesOfAnExchange = 750
 
 // A client can die after its node was told that an event is done with, and before it
-// has noted so: the event won't come again.
+// has noted so: the event won't come again, and the node may know nothing of it any more.
 func TestAClientThatDidntNoteWhatItToldGoesOn(t *testing.T) {
 	for i, l := range languages {
-		t.Run(l.name, func(t *testing.T) {
-			answers := languages[(i+1)%len(languages)]
-			need(t, append(l.needs, answers.needs...)...)
-			c := newCouple(t)
-			c.work(l, answers, 3)
-			c.advance(1 << 40)
-			p := c.pairs[0]
-			p.answerer.kill()
-			for _, path := range []string{p.asked, p.answering} {
-				forget(t, path, "done")
-			}
-			p.jobs = 5
-			p.asker.args[len(p.asker.args)-1] = "5"
-			p.asker.start()
-			p.answerer.start()
-			c.advance(1 << 40)
-			c.end()
-			c.audit()
-		})
+		for _, set := range [][]string{nil, {"limits.history=1"}} {
+			t.Run(fmt.Sprint(l.name, set), func(t *testing.T) {
+				answers := languages[(i+1)%len(languages)]
+				need(t, append(l.needs, answers.needs...)...)
+				c := newCouple(t, set...)
+				c.work(l, answers, 3)
+				c.advance(1 << 40)
+				p := c.pairs[0]
+				p.answerer.kill()
+				for _, path := range []string{p.asked, p.answering} {
+					forget(t, path, "done")
+				}
+				p.jobs = 5
+				p.asker.args[len(p.asker.args)-1] = "5"
+				p.asker.start()
+				p.answerer.start()
+				c.advance(1 << 40)
+				c.end()
+				c.audit()
+			})
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ class Member:
             try:
                 tell(*args)
             except Refused as err:
-                if err.status != 409:  # it had the answer, or nobody wants it any more
+                if not err.over:  # it had the answer, or nobody wants it any more
                     raise
             self.owed.pop(0)
 
@@ -284,6 +284,10 @@ def main(socket, committee, state):
             worked = member.turn()
         except Down:
             worked = False  # the node was stopped: it will be back
+        except Refused as err:
+            if not err.later:
+                raise
+            worked = False
         if member is not None and member.progress() != told:
             told = member.progress()
             print(json.dumps(told), flush=True)

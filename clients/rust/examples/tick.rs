@@ -77,14 +77,14 @@ struct Worker {
 
 /// Why a tick has ended early.
 enum Stop {
-    Down, // what was owed is told at another tick
+    Later, // what was owed is told at another tick
     Failed(Box<dyn std::error::Error>),
 }
 
 impl From<Error> for Stop {
     fn from(err: Error) -> Stop {
         match err {
-            Error::Down(_) => Stop::Down,
+            later if later.later() => Stop::Later,
             refused => Stop::Failed(Box::new(refused)),
         }
     }
@@ -112,19 +112,22 @@ impl Worker {
     }
 
     /// Asks as far ahead as it may. After a crash it asks again for all that isn't
-    /// done: by their keys these are the same exchanges as before.
+    /// answered: by their keys these are the same exchanges as before.
     fn ask(&mut self) -> Result<(), Stop> {
         let Part::Ask { peer, lane, count, next, open } = &mut self.part else { return Ok(()) };
         open.retain(|exchange| !self.ledger.done.contains(exchange));
         while *next <= *count && (open.len() as u64) < AHEAD {
             let job = format!("{lane} {next}");
-            if self.ledger.asked.get(&job).is_some_and(|exchange| self.ledger.done.contains(exchange)) {
+            if self.ledger.asked.get(&job).is_some_and(|exchange| self.ledger.effects.contains_key(exchange)) {
                 *next += 1;
                 continue;
             }
             let of = format!("{lane}/{}", *next % AHEAD);
             let message = Message { peer, body: job.as_bytes(), lane: &of, key: &job, ..Message::default() };
-            let exchange = self.node.request(&message)?;
+            let exchange = match self.node.request(&message) {
+                Err(err @ Error::Refused { .. }) if err.later() => return Ok(()), // there may be room once events are taken
+                made => made?,
+            };
             self.ledger.note("asked", &exchange, &job)?;
             open.insert(exchange);
             *next += 1;
@@ -155,7 +158,8 @@ impl Worker {
                 Part::Answer => self.node.response(exchange, self.ledger.effects[exchange].as_bytes()),
             };
             match told {
-                Ok(()) | Err(Error::Refused { status: 409, .. }) => {} // 409: its dialer gave it up
+                Ok(()) => {}
+                Err(err) if err.over() => {} // an answer that is there, isn't wanted any more, or was long ago
                 Err(err) => return Err(err.into()),
             }
             let exchange = self.owed.remove(0);
@@ -166,7 +170,9 @@ impl Worker {
 
     fn finished(&self) -> bool {
         match &self.part {
-            Part::Ask { count, next, open, .. } => next > count && open.iter().all(|exchange| self.ledger.done.contains(exchange)),
+            Part::Ask { count, next, open, .. } => {
+                next > count && self.owed.is_empty() && open.iter().all(|exchange| self.ledger.done.contains(exchange))
+            }
             Part::Answer => false,
         }
     }
@@ -190,7 +196,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while !worker.finished() {
         match worker.tick() {
             Ok(true) => {}
-            Ok(false) | Err(Stop::Down) => std::thread::sleep(PAUSE),
+            Ok(false) | Err(Stop::Later) => std::thread::sleep(PAUSE),
             Err(Stop::Failed(err)) => return Err(err),
         }
     }

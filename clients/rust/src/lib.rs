@@ -24,8 +24,10 @@
 //! Every call may give [`Error::Down`]: the node can't be reached, or went away amid
 //! the call, which may or may not have had its effect. Make the call again: a request
 //! that has a key is the same exchange then, and all others do no harm the second
-//! time. What the node doesn't want gives [`Error::Refused`]; of an answer, status 409
-//! says that it is over: the peer has one, or gave the request up.
+//! time. What the node doesn't want gives [`Error::Refused`]. If [`Error::later`], it
+//! can't do it now: make that call too again, later. Of an answer, and of commit,
+//! [`Error::over`] says that nothing is left to do: the peer has one, or gave the
+//! request up, or the node knows the exchange no longer.
 //!
 //! Events come again, to a new `Client` or after the node was started anew, until they
 //! are done with. So a program stores the effect of an event together with its ID, and
@@ -109,8 +111,21 @@ pub enum Kind {
 pub enum Error {
     /// The node can't be reached: make the call again later.
     Down(io::Error),
-    /// The node said no; again it would say the same, unless the status is 429 or 503.
+    /// The node said no; again it would say the same, unless it is for later.
     Refused { status: u16, reason: String },
+}
+
+impl Error {
+    /// Whether the call is to be made again later: the node can't be reached, a queue or
+    /// the disk is full, or the node stops.
+    pub fn later(&self) -> bool {
+        matches!(self, Error::Down(_) | Error::Refused { status: 429 | 503, .. })
+    }
+
+    /// Whether, of `response`, `reject` and `commit`, the exchange is over.
+    pub fn over(&self) -> bool {
+        matches!(self, Error::Refused { status: 404 | 409, .. })
+    }
 }
 
 impl fmt::Display for Error {
