@@ -17,7 +17,7 @@ func newStatus() *cobra.Command {
 		Short: "Say how the node does, and what each exchange waits for",
 		Long: `Say how the node does, and what each exchange waits for. When the node itself is in
 trouble, as with a disk that is full, the exit code is 3.`,
-		Args:  noArguments,
+		Args: noArguments,
 	}
 	return asks(cmd, func(ctx context.Context, c api, _ []string) (*v1.StatusResponse, error) {
 		s, err := c.Status(ctx, &v1.StatusRequest{})
