@@ -165,11 +165,7 @@ func stuck(busy time.Duration) error {
 // Room returns ErrDiskFull while nothing more is accepted because the disk is nearly
 // full; nil else.
 func (h *Handler) Room() error {
-	full := false
-	if err := h.look(func(m *fsm.Machine) { full = m.Full() }); err != nil {
-		return err
-	}
-	if full {
+	if h.journal.Low() {
 		return ErrDiskFull
 	}
 	return nil

@@ -184,7 +184,7 @@ func TestAHangupBeforeANodeIsReadyHasTheSettingsReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		meanwhile()
-		if _, err := io.WriteString(file, string(text)); err != nil {
+		if _, err := file.Write(text); err != nil {
 			t.Fatal(err)
 		}
 		if err := file.Close(); err != nil {

@@ -67,9 +67,13 @@ func (n *Node) answer(ctx context.Context, a *v1.OneAnswer) (err error) {
 // answered takes a request that was answered out of the inbox; also one that had
 // been answered before, or that is no more.
 func (n *Node) answered(id parley.ID, err error) error {
-	if err == nil || errors.Is(err, parley.ErrAnswered) {
+	switch {
+	case err == nil:
 		n.options.Programs.Drop(id) // first: it is no dead letter any more, nor becomes one
 		n.inbox.done(id)
+	case errors.Is(err, parley.ErrAnswered): // before: nothing of it is on its way
+		n.options.Programs.Drop(id)
+		n.inbox.drop(id)
 	}
 	return failure(err)
 }

@@ -24,5 +24,5 @@ func (n *Node) RetryDeadLetter(_ context.Context, r *v1.RetryDeadLetterRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return &v1.RetryDeadLetterResponse{Id: id.String()}, failure(n.options.Programs.Retry(id, n.inbox.done))
+	return &v1.RetryDeadLetterResponse{Id: id.String()}, failure(n.options.Programs.Retry(id, n.inbox.drop))
 }

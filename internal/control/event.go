@@ -58,12 +58,12 @@ func (n *Node) fill(e *v1.Event, h held, withBody bool) error {
 	}
 	body, err := n.handler.Body(h.ID)
 	switch {
-	case errors.Is(err, parley.ErrDamaged): // which must not hide the events after it
+	case errors.Is(err, parley.ErrUnknown), errors.Is(err, parley.ErrClosed):
+		return failure(err)
+	case err != nil: // which must not hide the events after it
 		e.Damage, e.Size = readable(err.Error()), size(int64(n.sizeOf(h)))
 		n.options.Logger.Error("an event comes without its body", "id", h.ID, "error", err)
 		return nil
-	case err != nil:
-		return failure(err)
 	}
 	e.Body, e.Size = body, uint64(len(body))
 	return nil

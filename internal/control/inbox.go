@@ -78,15 +78,17 @@ func (b *inbox) put(e parley.Event) {
 // enter files an event under its exchange. It reports whether anybody is to hear of it.
 func (b *inbox) enter(h *held) bool {
 	before := b.remove(h.ID)
-	if h.Kind == parley.RequestAbandoned {
+	_, early := b.early[h.ID]
+	switch {
+	case h.Kind == parley.RequestAbandoned:
 		if before == nil || !before.given && !before.Redelivered {
 			return false // it was answered, or nobody was told of it
 		}
 		b.letGo(b.abandonments.add(h))
-	}
-	// A request that was answered and is possibly seen is asked anew.
-	if _, early := b.early[h.ID]; early && !h.PossiblySeen {
+	case early && !h.PossiblySeen:
 		return false
+	case early: // a request that was answered is asked anew
+		delete(b.early, h.ID)
 	}
 	h.given = before != nil && before.given && before.Kind == h.Kind
 	b.about[h.ID] = h
@@ -112,6 +114,14 @@ func (b *inbox) done(id parley.ID) {
 	}
 	b.early[id] = struct{}{}
 	b.earlyOnes = append(b.earlyOnes, id)
+}
+
+// drop takes out what is told of an exchange; what is on its way here comes.
+func (b *inbox) drop(id parley.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tell(id)
+	b.remove(id)
 }
 
 // remove takes out what is told of an exchange; nil when nothing is.

@@ -41,6 +41,24 @@ func TestAnAbandonmentOfARequestOfAnEarlierRunIsTold(t *testing.T) {
 	}
 }
 
+// A request that is asked anew after it was answered is told of to its end, and what was
+// answered twice isn't kept back later.
+func TestARequestThatIsAskedAnewIsToldOfToItsEnd(t *testing.T) {
+	box, id := newInbox(1), parley.ID{Tag: [16]byte{1}}
+	box.done(id)
+	box.put(parley.Event{Kind: parley.RequestReceived, ID: id, PossiblySeen: true})
+	box.take(filter{}, 1)
+	box.put(parley.Event{Kind: parley.RequestAbandoned, ID: id})
+	if events, _, _ := box.take(filter{}, 10); len(events) != 1 || events[0].Kind != parley.RequestAbandoned {
+		t.Errorf("what comes is %v", events)
+	}
+	box.drop(id)
+	box.put(parley.Event{Kind: parley.RequestReceived, ID: id})
+	if events, _, _ := box.take(filter{}, 10); len(events) != 1 {
+		t.Errorf("what comes after it was dropped is %v", events)
+	}
+}
+
 // A node that lost count of its starts gives places again that clients are beyond.
 func TestAPlaceThatIsYetToComeCountsAsNone(t *testing.T) {
 	box := newInbox(1)

@@ -88,8 +88,12 @@ func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, e
 	s := &v1.StatusResponse{
 		PeerId: n.handler.PeerID().String(), Addresses: n.handler.Addresses(), Version: n.options.Version,
 		Started: moment(n.started), Directory: n.options.Directory, Inbox: count(inbox), Last: last,
-		Peers: n.peers(), Counters: counters(n.handler.Stats()),
 	}
+	if err := n.handler.Healthy(); err != nil {
+		s.Trouble = err.Error()
+		return s, nil // the rest would have to be asked of what hangs
+	}
+	s.Peers, s.Counters = n.peers(), counters(n.handler.Stats())
 	for _, e := range n.handler.Exchanges() {
 		if e.Dialer {
 			s.ExchangesMade++
@@ -100,7 +104,7 @@ func (n *Node) Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, e
 			s.Waiting = append(s.Waiting, n.exchangeOf(e))
 		}
 	}
-	if err := cmp.Or(n.handler.Healthy(), n.handler.Room(), n.options.AllowList.Trouble()); err != nil {
+	if err := cmp.Or(n.handler.Room(), n.options.AllowList.Trouble()); err != nil {
 		s.Trouble = err.Error()
 	}
 	return s, nil

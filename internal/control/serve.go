@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -28,7 +27,7 @@ func (n *Node) Routes(tokens []Token) http.Handler {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(int(n.bodies.Largest(kindOf(call.Procedure))))}
 		}),
 		connect.WithInterceptors(farewell{}),
-		connect.WithCompressMinBytes(math.MaxInt), // within a machine it costs more than it spares
+		connect.WithCompression("gzip", nil, nil), // none: within a machine it costs more than it spares
 	))
 	n.routeRaw(mux)
 	return n.bodies.Bounded(guarded(mux, tokens), kindOf)

@@ -30,9 +30,6 @@ func (m *Machine) SetFull(now time.Time, full bool) {
 	m.room.full = full
 }
 
-// Full reports whether the disk is, as it was last told.
-func (m *Machine) Full() bool { return m.room.full }
-
 // forRequest is what keeps a peer's request from being stored; none: nothing.
 func (r *room) forRequest(c *Config, p *peer, size int64, everyone bool) limit {
 	side := &p.responder

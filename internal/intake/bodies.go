@@ -88,9 +88,9 @@ func (b *Bodies) Bounded(next http.Handler, kind func(path string) Kind) http.Ha
 		of := b.of(kind(r.URL.Path))
 		l := &load{
 			ReadCloser: http.MaxBytesReader(w, r.Body, of.each), ctx: r.Context(), until: http.NewResponseController(w).SetReadDeadline,
-			room: of, asks: of.each, exact: !encoded(r.Header),
+			room: of, asks: of.each,
 		}
-		if r.ContentLength >= 0 && l.exact {
+		if r.ContentLength >= 0 {
 			l.asks = min(r.ContentLength, of.each)
 		}
 		defer l.leave(0)
@@ -98,16 +98,6 @@ func (b *Bodies) Bounded(next http.Handler, kind func(path string) Kind) http.Ha
 		r.Body = l
 		next.ServeHTTP(w, r)
 	})
-}
-
-// encoded reports whether a body may grow when it is read.
-func encoded(h http.Header) bool {
-	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
-		if how := h.Get(name); how != "" && how != "identity" {
-			return true
-		}
-	}
-	return false
 }
 
 // load is the body of one call. It takes its room when somebody begins to read it, all
@@ -118,8 +108,8 @@ type load struct {
 	until func(time.Time) error // sets when reading fails
 	room  *room
 	asks  int64 // bytes that it may take
-	exact bool  // what is in memory is what was read
 	in    bool
+	over  bool  // it has been read, or can't be
 	held  int64 // of the room
 	read  int64
 }
@@ -129,10 +119,13 @@ func (l *load) Read(p []byte) (int, error) {
 	if err := l.enter(); err != nil {
 		return 0, err
 	}
-	l.hurry()
+	if !l.over { // the connection's time is the server's again, who looks whether the client goes
+		l.hurry()
+	}
 	n, err := l.ReadCloser.Read(p)
 	l.read += int64(n)
-	if err != nil && l.exact {
+	if err != nil {
+		l.over = true
 		l.leave(l.read)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

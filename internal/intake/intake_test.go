@@ -74,7 +74,6 @@ const head = "POST / HTTP/1.1\r\nHost: parley\r\nContent-Length: 10\r\n\r\n"
 
 func TestABodyMayBeSlowAndNotStandStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
 		read := make(chan error, 1)
 		dial := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 			_, err := io.ReadAll(r.Body)
@@ -92,7 +91,7 @@ func TestABodyMayBeSlowAndNotStandStill(t *testing.T) {
 		}
 		still := dial()
 		defer still.Close()
-		began = time.Now()
+		began := time.Now()
 		write(t, still, head+"half")
 		if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != pause {
 			t.Errorf("what stands still ends after %s: %v", time.Since(began), err)
@@ -116,6 +115,9 @@ func TestACallMayTakeItsTimeOnceItsBodyIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if _, err := io.ReadAll(r.Body); err != nil {
+				t.Error(err)
+			}
+			if _, err := r.Body.Read(make([]byte, 1)); err != io.EOF { // as some look once more
 				t.Error(err)
 			}
 			select {

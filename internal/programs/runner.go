@@ -229,14 +229,11 @@ func (r *Runner) fill(p *pool) {
 
 // attempt runs the program of a request once, and passes its answer on.
 func (r *Runner) attempt(ctx context.Context, j *job, again bool) error {
-	var body []byte
-	begin := func() (err error) {
-		if body, err = r.node.Body(j.event.ID); err != nil {
-			return err
-		}
-		return r.node.Take(j.event.ID)
+	body, err := r.node.Body(j.event.ID)
+	if err == nil {
+		err = r.node.Take(j.event.ID)
 	}
-	if err := r.insist(ctx, j, "begun", begin); err != nil {
+	if err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, j.pool.TimeLimit)

@@ -39,7 +39,7 @@ func leaveTrace(directory string, id parley.ID) (*trace, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(directory, strings.ReplaceAll(id.String(), "/", "-")), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // one for each that runs: maxRunning
+	f, err := os.CreateTemp(directory, strings.ReplaceAll(id.String(), "/", "-")+"-*") // one for each that runs: maxRunning
 	if err != nil {
 		return nil, err
 	}
