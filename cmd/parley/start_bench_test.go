@@ -3,7 +3,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,20 +16,11 @@ import (
 // BenchmarkStart is how long `parley run` takes on an empty journal until it listens and
 // says that it is ready, and how much of it is in memory then.
 func BenchmarkStart(b *testing.B) {
-	folder, err := os.MkdirTemp("", "parley-") // a socket's path is short
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { os.RemoveAll(folder) })
+	manager, folder := serviceManager(b)
 	binary := filepath.Join(folder, "parley")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(folder, "notify"), Net: "unixgram"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer manager.Close()
 
 	var took []time.Duration
 	var resident float64

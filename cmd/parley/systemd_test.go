@@ -23,19 +23,27 @@ import (
 	"github.com/parley-p2p/parley"
 )
 
-// A node under a service manager, which is a socket here, tells it everything that a
-// unit of Type=notify with a watchdog wants to hear.
-func TestAServiceManagerIsToldWhatTheNodeDoes(t *testing.T) {
-	folder, err := os.MkdirTemp("", "parley-") // a socket's path is short
+// serviceManager is the socket of one, and the folder that it is in, which is short as a
+// socket's path must be.
+func serviceManager(t testing.TB) (manager *net.UnixConn, folder string) {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "parley-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(folder, "notify"), Net: "unixgram"})
+	manager, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(folder, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer manager.Close()
+	t.Cleanup(func() { manager.Close() })
+	return manager, folder
+}
+
+// A node under a service manager, which is a socket here, tells it everything that a
+// unit of Type=notify with a watchdog wants to hear.
+func TestAServiceManagerIsToldWhatTheNodeDoes(t *testing.T) {
+	manager, folder := serviceManager(t)
 	heard := func() string {
 		t.Helper()
 		buffer := make([]byte, 512)

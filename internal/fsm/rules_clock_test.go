@@ -35,14 +35,20 @@ func TestWhatWaitsForASpanHeedsNoClockThatIsSet(t *testing.T) {
 	}
 }
 
-// A deadline of the peer's comes as what is left of it.
-func TestAPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
+// askedWithinAMinute is a node that alice has asked something with a deadline.
+func askedWithinAMinute(t *testing.T) *node {
 	n := newNode(t)
 	n.step(Listed{Peer: alice})
 	c, s := n.accept(alice)
 	asked := request(1, "")
 	asked.Remaining = time.Minute
 	n.arrive(c, s, asked)
+	return n
+}
+
+// A deadline of the peer's comes as what is left of it.
+func TestAPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
+	n := askedWithinAMinute(t)
 	n.now = n.now.Add(-5 * time.Hour)
 	n.step(ClockSet{By: -5 * time.Hour})
 	y := n.m.peers[alice].responder.open[1]
@@ -56,12 +62,7 @@ func TestAPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
 }
 
 func TestATornPeersDeadlineIsAsFarWhenTheClockIsSet(t *testing.T) {
-	n := newNode(t)
-	n.step(Listed{Peer: alice})
-	c, s := n.accept(alice)
-	asked := request(1, "")
-	asked.Remaining = time.Minute
-	n.arrive(c, s, asked)
+	n := askedWithinAMinute(t)
 	n.step(Enqueue{Requests: []Outgoing{{Peer: alice, Tag: wire.Tag{1}, Dialable: true}}})
 	delete(n.written, string(append([]byte{dialerKey}, alice...)))
 	n.m = restored(t, n.m.config, n.written, n.now)
