@@ -340,6 +340,20 @@ func TestADamagedBodyHidesNothing(t *testing.T) {
 	}
 }
 
+// A node that can't do its work says so without asking what may hang.
+func TestANodeThatIsNotWellSaysSo(t *testing.T) {
+	a, _ := pair(t)
+	if s, err := a.client.Status(t.Context(), &v1.StatusRequest{}); err != nil || s.Trouble != "" || len(s.Peers) != 1 {
+		t.Fatalf("while all is well it says %v (%v)", s, err)
+	}
+	if err := a.handler.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := a.client.Status(t.Context(), &v1.StatusRequest{}); err != nil || s.Trouble == "" || s.PeerId == "" || len(s.Peers) != 0 || s.Counters != nil {
+		t.Errorf("closed it says %v (%v)", s, err)
+	}
+}
+
 func TestAMistypedFieldIsRefused(t *testing.T) {
 	a, _ := pair(t)
 	for text, want := range map[string]int{
